@@ -1,0 +1,7 @@
+"""`python -m aule`: the command `aule`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,458 @@
+"""Measuring: aule and PyTorch on the same tensors in one process, interleaved; shared by `aule bench` and benchmarks/.
+
+Every row checks the numbers before it times them. Times are medians, a ratio is the median of the ratios of neighbouring
+samples (so that a machine that slows down for a while slows both), a group is judged by the geometric mean of its rows.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from . import _core
+from ._verify import compare, run_case
+from .cases import QKV, Case, Inputs, make_inputs
+
+#: A sample lasts at least this long, so that the clock and the loop around a short call do not count.
+SAMPLE_SECONDS = 2e-3
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a benchmark. group names what is judged together."""
+
+    group: str
+    case: Case
+    threads: int
+    backward: bool = False
+
+
+@dataclass
+class Measurement:
+    """What a row gave. Times in seconds, one call; torch_* are None without PyTorch. error / allowed: see `_verify.compare`."""
+
+    group: str
+    name: str
+    dtype: str
+    q: tuple[int, ...]
+    k: tuple[int, ...]
+    v: tuple[int, ...]
+    causal: str
+    threads: int
+    backward: bool
+    samples: int
+    aule_seconds: float
+    aule_rate: float
+    rate_unit: str
+    torch_seconds: float | None = None
+    torch_rate: float | None = None
+    torch_kernel: str | None = None
+    ratio: float | None = None
+    error_used: float = 0.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Samples per function, seconds for one call, in the order they were taken."""
+
+    samples: dict[str, list[float]]
+
+    def median(self, name: str) -> float:
+        return statistics.median(self.samples[name])
+
+    def ratio(self, slow: str, fast: str) -> float:
+        pairs = zip(self.samples[slow], self.samples[fast], strict=True)
+        return statistics.median(a / b for a, b in pairs)
+
+
+def interleave(
+    functions: dict[str, Callable[[], Any]], seconds: float, min_rounds: int = 5, max_rounds: int = 200
+) -> Timing:
+    """Times the functions in turn, A B, B A, A B, ... for about `seconds`, after a warm-up of each."""
+    counts: dict[str, int] = {}
+    expected = 0.0
+    for name, function in functions.items():
+        function()
+        started = time.perf_counter()
+        function()
+        single = max(time.perf_counter() - started, 1e-9)
+        counts[name] = max(1, math.ceil(SAMPLE_SECONDS / single))
+        expected += counts[name] * single
+    rounds = min(max(min_rounds, int(seconds / expected)), max_rounds)
+    samples: dict[str, list[float]] = {name: [] for name in functions}
+    order = list(functions)
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        for _ in range(rounds):
+            for name in order:
+                function, count = functions[name], counts[name]
+                started = time.perf_counter()
+                for _ in range(count):
+                    function()
+                samples[name].append((time.perf_counter() - started) / count)
+            order.reverse()
+    finally:
+        if collecting:
+            gc.enable()
+    return Timing(samples)
+
+
+def import_torch() -> Any:
+    """The torch module, or None."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch
+
+
+def measure(row: Row, seconds: float = 1.0, min_rounds: int = 5) -> Measurement:
+    """Checks the numbers of a row, then times it."""
+    torch = import_torch()
+    before = _core.num_threads()
+    _core.set_num_threads(row.threads)
+    try:
+        return (
+            _measure_numpy(row, seconds, min_rounds)
+            if torch is None
+            else _measure_torch(torch, row, seconds, min_rounds)
+        )
+    finally:
+        _core.set_num_threads(before)
+
+
+def _rate(row: Row, seconds: float) -> tuple[float, str]:
+    """GFLOP/s, or for decode GB/s of K and V, which is what limits it."""
+    case = row.case
+    if case.q[-2] == 1:
+        size = {"float64": 8, "float32": 4}.get(case.dtype, 2)
+        moved = size * (math.prod(case.k) + math.prod(case.v))
+        return moved / seconds / 1e9, "GB/s"
+    return case.flops(row.backward) / seconds / 1e9, "GFLOP/s"
+
+
+def _measurement(row: Row, timing: Timing, error_used: float) -> Measurement:
+    case = row.case
+    aule_seconds = timing.median("aule")
+    rate, unit = _rate(row, aule_seconds)
+    found = Measurement(
+        row.group, case.name, case.dtype, case.q, case.k, case.v, case.causal, row.threads, row.backward,
+        len(timing.samples["aule"]), aule_seconds, rate, unit, error_used=error_used,
+    )  # fmt: skip
+    if "torch" in timing.samples:
+        found.torch_seconds = timing.median("torch")
+        found.torch_rate = _rate(row, found.torch_seconds)[0]
+        found.ratio = timing.ratio("torch", "aule")
+    return found
+
+
+def _measure_numpy(row: Row, seconds: float, min_rounds: int) -> Measurement:
+    """Without PyTorch: the core alone, on NumPy memory; compared with nothing."""
+    inputs = make_inputs(row.case if row.backward else _without_gradients(row.case))
+    timing = interleave({"aule": lambda: run_case(inputs, num_threads=row.threads)}, seconds, min_rounds)
+    return _measurement(row, timing, 0.0)
+
+
+def _without_gradients(case: Case) -> Case:
+    from dataclasses import replace
+
+    return replace(case, gradients=())
+
+
+def _measure_torch(torch: Any, row: Row, seconds: float, min_rounds: int) -> Measurement:
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(row.threads)
+    try:
+        functions, tensors = _torch_functions(torch, row)
+        kernel = _torch_kernel(torch, row, tensors)
+        error_used = _check_numbers(torch, row, functions["aule"](), tensors)
+        timing = interleave(functions, seconds, min_rounds)
+    finally:
+        torch.set_num_threads(threads_before)
+    found = _measurement(row, timing, error_used)
+    found.torch_kernel = kernel
+    return found
+
+
+@lru_cache(maxsize=1)
+def _torch_tensors(case: Case) -> dict[str, Any]:
+    from . import _arrays
+
+    torch = import_torch()
+    inputs: Inputs = make_inputs(case)
+
+    def convert(data: np.ndarray) -> Any:
+        return (
+            torch.from_numpy(data.view(np.int16)).view(torch.bfloat16)
+            if case.dtype == "bfloat16"
+            else torch.from_numpy(data)
+        )
+
+    tensors = {name: convert(getattr(inputs, name).data) for name in QKV}
+    tensors["dout"] = convert(_arrays.encode(inputs.dout, case.dtype))
+    return tensors
+
+
+def _torch_functions(torch: Any, row: Row) -> tuple[dict[str, Callable[[], Any]], dict[str, Any]]:
+    """The two calls as a user writes them; backward through autograd."""
+    from . import flash_attention
+
+    case = row.case
+    tensors = {name: tensor.detach() for name, tensor in _torch_tensors(case).items()}
+    inputs = tuple(tensors[name].requires_grad_(row.backward) for name in QKV)
+    dout = tensors["dout"]
+    options: dict[str, Any] = {"is_causal": case.causal == "top-left", "enable_gqa": case.heads_q != case.heads_kv}
+    torch_attention = torch.nn.functional.scaled_dot_product_attention
+
+    def forward(attention: Callable[..., Any]) -> Callable[[], Any]:
+        def call() -> Any:
+            with torch.no_grad():
+                return (attention(*inputs, **options),)
+
+        return call
+
+    def forward_backward(attention: Callable[..., Any]) -> Callable[[], Any]:
+        def call() -> Any:
+            out = attention(*inputs, **options)
+            return (out.detach(), *torch.autograd.grad(out, inputs, dout))
+
+        return call
+
+    wrap = forward_backward if row.backward else forward
+    return {"aule": wrap(flash_attention), "torch": wrap(torch_attention)}, tensors
+
+
+def _torch_kernel(torch: Any, row: Row, tensors: dict[str, Any]) -> str:
+    """Which of its back ends PyTorch takes for this call."""
+    from torch.nn.attention import SDPBackend
+
+    case = row.case
+    choice = torch._fused_sdp_choice(
+        *(tensors[name] for name in QKV), is_causal=case.causal == "top-left", enable_gqa=case.heads_q != case.heads_kv
+    )
+    return str({int(b.value): b.name for b in SDPBackend.__members__.values()}.get(int(choice), choice)).lower()
+
+
+def _check_numbers(torch: Any, row: Row, results: tuple[Any, ...], tensors: dict[str, Any]) -> float:
+    """Compares the first and the last K/V head with float64; raises if the error is too large. Returns its share of the allowed."""
+    used = 0.0
+    for batch, head in {(0, 0), (row.case.q[0] - 1, row.case.heads_kv - 1)}:
+        truth, plain = _one_head(torch, row.case, row.backward, batch, head)
+        group = row.case.heads_q // row.case.heads_kv
+        for name, actual, expected, yard in zip(("out", *QKV), results, truth, plain, strict=False):
+            heads = slice(head * group, (head + 1) * group) if name in ("out", "q") else slice(head, head + 1)
+            values = actual[batch : batch + 1, heads].detach().double().numpy()
+            magnitude = float(np.abs(expected).max(initial=0.0))
+            comparison = compare(name, values, expected, yard, row.case.dtype, magnitude)
+            if not comparison.ok:
+                raise ArithmeticError(f"{row.case}, {row.threads} threads: {comparison.where}")
+            used = max(used, comparison.used)
+    return used
+
+
+@lru_cache(maxsize=2)
+def _one_head(
+    torch: Any, case: Case, backward: bool, batch: int, head: int
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """PyTorch's math path for the query heads of one K/V head: in float64, and in the case's own type."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    tensors = _torch_tensors(case)
+    group = case.heads_q // case.heads_kv
+    of_q, of_kv = slice(head * group, (head + 1) * group), slice(head, head + 1)
+    cut = {
+        name: tensors[name].detach()[batch : batch + 1, of_q if name in ("q", "dout") else of_kv]
+        for name in (*QKV, "dout")
+    }
+    found = []
+    for dtype in (torch.float64, cut["q"].dtype):
+        leaves = [cut[name].to(dtype).clone().requires_grad_(backward) for name in QKV]
+        with sdpa_kernel(SDPBackend.MATH):
+            out = torch.nn.functional.scaled_dot_product_attention(
+                *leaves, is_causal=case.causal == "top-left", enable_gqa=group > 1
+            )
+        results = [out, *(torch.autograd.grad(out, leaves, cut["dout"].to(dtype)) if backward else ())]
+        found.append([result.detach().double().numpy() for result in results])
+    return found[0], found[1]
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """The geometric mean of a group's ratios (PyTorch's time over ours) and the factor it has to reach, if any."""
+
+    group: str
+    rows: int
+    ratio: float
+    lowest: float
+    highest: float
+    gate: float | None
+
+    @property
+    def passed(self) -> bool:
+        return self.gate is None or self.ratio >= self.gate
+
+
+def summarize(measurements: Iterable[Measurement], gates: dict[str, float]) -> list[GroupResult]:
+    """One result for every group that has ratios."""
+    by_group: dict[str, list[float]] = {}
+    for found in measurements:
+        if found.ratio is not None:
+            by_group.setdefault(found.group, []).append(found.ratio)
+    return [
+        GroupResult(group, len(ratios), statistics.geometric_mean(ratios), min(ratios), max(ratios), gates.get(group))
+        for group, ratios in by_group.items()
+    ]
+
+
+def run_rows(rows: list[Row], seconds: float, min_rounds: int, stream: TextIO = sys.stdout) -> list[Measurement]:
+    """Measures the rows, one printed line each, under a heading for every group."""
+    found: list[Measurement] = []
+    group = None
+    for index, row in enumerate(rows):
+        if row.group != group:
+            group = row.group
+            print(f"\n{group}\n  {_HEADING}", file=stream)
+        if stream.isatty():
+            print(f"  [{index + 1} of {len(rows)}] {row.case.name} ...", end="\r", file=stream, flush=True)
+        found.append(measure(row, seconds, min_rounds))
+        print(f"  {_line(found[-1])}", file=stream, flush=True)
+    return found
+
+
+_HEADING = f"{'case':<34}{'threads':>8}{'aule':>12}{'torch':>12}{'ratio':>8}{'aule':>16}{'torch':>9}{'error':>7}"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds * 1e3:.3f} ms"
+
+
+def _line(found: Measurement) -> str:
+    ratio = "-" if found.ratio is None else f"{found.ratio:.2f}x"
+    torch_rate = "-" if found.torch_rate is None else f"{found.torch_rate:.1f}"
+    return (
+        f"{found.name:<34}{found.threads:>8}{_milliseconds(found.aule_seconds):>12}{_milliseconds(found.torch_seconds):>12}"
+        f"{ratio:>8}{found.aule_rate:>8.1f} {found.rate_unit:<7}{torch_rate:>9}{found.error_used:>7.2f}"
+    )
+
+
+def print_summary(groups: list[GroupResult], stream: TextIO = sys.stdout) -> None:
+    """The table that the gate is read from."""
+    if not groups:
+        print("\nPyTorch is not installed: no comparison", file=stream)
+        return
+    print(f"\n{'group':<28}{'rows':>5}{'geomean':>9}{'lowest':>8}{'highest':>9}{'gate':>7}", file=stream)
+    for result in groups:
+        gate = "-" if result.gate is None else f"{result.gate:.1f}x"
+        verdict = "" if result.gate is None else ("  reached" if result.passed else "  MISSED")
+        print(
+            f"{result.group:<28}{result.rows:>5}{result.ratio:>8.2f}x{result.lowest:>7.2f}x{result.highest:>8.2f}x{gate:>7}{verdict}",
+            file=stream,
+        )
+    print("ratio: PyTorch's time / aule's; error: share of 2x the error of PyTorch's math path + 1 ulp", file=stream)
+
+
+def _command_output(command: list[str]) -> str:
+    try:
+        here = Path(__file__).resolve().parent
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, cwd=here, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def cpu_name() -> str:
+    """The processor's model name, as well as this system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return _command_output(["sysctl", "-n", "machdep.cpu.brand_string"]) or platform.processor() or platform.machine()
+
+
+def environment() -> dict[str, Any]:
+    """Where a measurement was made: enough to repeat it."""
+    torch = import_torch()
+    commit = _command_output(["git", "rev-parse", "HEAD"])
+    return {
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": None if torch is None else str(torch.__version__),
+        "aule": _core.version(),
+        "devices": [list(device) for device in _core.devices()],
+        "commit": commit or None,
+        "uncommitted_changes": bool(_command_output(["git", "status", "--porcelain"])) if commit else None,
+        "command": " ".join([Path(sys.executable).name, *sys.argv]),
+        "variables": {name: value for name, value in os.environ.items() if name.startswith(("OMP_", "MKL_", "AULE_"))},
+    }
+
+
+def write_json(path: Path, measurements: list[Measurement], groups: list[GroupResult]) -> None:
+    """Everything that the tables show, and the environment."""
+    document = {
+        "format": 1,
+        "environment": environment(),
+        "groups": [asdict(result) | {"passed": result.passed} for result in groups],
+        "rows": [asdict(found) for found in measurements],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def plot(path: Path, measurements: list[Measurement]) -> None:
+    """A picture of the rates of aule and PyTorch, a panel for every group.
+
+    Raises:
+        ModuleNotFoundError: matplotlib is missing.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        raise ModuleNotFoundError("--plot needs matplotlib: pip install matplotlib") from None
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    groups = list(dict.fromkeys(found.group for found in measurements))
+    lines = [sum(found.group == group for found in measurements) for group in groups]
+    figure, panels = pyplot.subplots(
+        len(groups),
+        1,
+        figsize=(9, sum(0.34 * count + 0.9 for count in lines)),
+        height_ratios=lines,
+        squeeze=False,
+        layout="constrained",
+    )
+    for panel, group in zip(panels[:, 0], groups, strict=True):
+        found = [one for one in measurements if one.group == group]
+        where = np.arange(len(found))
+        panel.barh(where - 0.2, [one.aule_rate for one in found], 0.4, label="aule", color="#0072b2")
+        if found[0].torch_rate is not None:
+            panel.barh(where + 0.2, [one.torch_rate or 0.0 for one in found], 0.4, label="PyTorch", color="#bbbbbb")
+        panel.set_yticks(where, [f"{one.name}, {one.threads} thr." for one in found], fontsize=7)
+        panel.invert_yaxis()
+        panel.set_xlabel(found[0].rate_unit)
+        panel.set_title(group, loc="left", fontsize=10)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0, 0].legend(frameon=False)
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)

@@ -1,0 +1,46 @@
+// Which back end runs a problem. Back ends never include each other; this is the only place that knows them all.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/backend.hpp"
+
+namespace aule {
+
+/// An ordered list of back ends with a plan cache. The library's own is default_dispatcher(); tests make others with fakes.
+class Dispatcher {
+ public:
+  explicit Dispatcher(std::vector<std::shared_ptr<Backend>> backends);
+  ~Dispatcher();
+
+  struct Choice {
+    Backend* backend = nullptr;  ///< null: all rejected
+    std::shared_ptr<const Plan> plan;
+    std::vector<std::pair<std::string, std::string>> rejections;  ///< (back end, reason)
+  };
+  /// The first back end that takes the problem, or the one named by `wanted`. Cached; thread-safe.
+  Choice choose(const AttentionProblem& problem, std::string_view wanted) const;
+  /// choose(), or Error(kUnsupported) with every rejection in its message.
+  Choice choose_or_throw(const AttentionProblem& problem, std::string_view wanted) const;
+
+  std::span<const std::shared_ptr<Backend>> backends() const { return backends_; }
+  std::size_t cached_plans() const;
+
+ private:
+  struct Cache;
+  std::vector<std::shared_ptr<Backend>> backends_;
+  std::unique_ptr<Cache> cache_;
+};
+
+Dispatcher& default_dispatcher();
+
+/// Made by the back ends' own folders.
+std::shared_ptr<Backend> make_cpu_backend();
+std::shared_ptr<Backend> make_reference_backend();
+
+}  // namespace aule

@@ -1,0 +1,168 @@
+// Copies blocks of Q, K, V and dO into scratch memory, converted to the operand type of the products, and results back.
+// Included once per instruction set (foreach_target).
+#if defined(AULE_CPU_PACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef AULE_CPU_PACK_INL_H_
+#undef AULE_CPU_PACK_INL_H_
+#else
+#define AULE_CPU_PACK_INL_H_
+#endif
+
+#include <bit>
+#include <cstring>
+
+#include "aule/aule.hpp"
+#include "cpu/gemm-inl.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace aule::cpu {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// Elements of T from contiguous memory of any floating-point dtype.
+template <class T, class From>
+HWY_INLINE void ConvertContiguous(const From* HWY_RESTRICT from, std::int64_t n, T* HWY_RESTRICT to) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  if constexpr (std::is_same_v<T, From>) {
+    for (; i + lanes <= n; i += lanes) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
+  } else {
+    const hn::Rebind<From, decltype(d)> df;
+    for (; i + lanes <= n; i += lanes) hn::StoreU(hn::PromoteTo(d, hn::LoadU(df, from + i)), d, to + i);
+  }
+  for (; i < n; ++i) to[i] = hwy::ConvertScalarTo<T>(from[i]);
+}
+
+/// n elements of `dtype` at `from`, `stride` apart, as T.
+template <class T, class From>
+HWY_INLINE void ConvertStrided(const void* from, std::int64_t stride, std::int64_t n, T* HWY_RESTRICT to) {
+  const From* source = static_cast<const From*>(from);
+  if (stride == 1) return ConvertContiguous(source, n, to);
+  for (std::int64_t i = 0; i < n; ++i) to[i] = hwy::ConvertScalarTo<T>(source[i * stride]);
+}
+
+template <class T>
+void ConvertRow(DType dtype, const void* from, std::int64_t stride, std::int64_t n, T* HWY_RESTRICT to) {
+  if constexpr (std::is_same_v<T, double>) {
+    ConvertStrided<double, double>(from, stride, n, to);  // float64 problems hold nothing else
+  } else {
+    switch (dtype) {
+      case DType::kFloat16: return ConvertStrided<float, hwy::float16_t>(from, stride, n, to);
+      case DType::kBFloat16: return ConvertStrided<float, hwy::bfloat16_t>(from, stride, n, to);
+      default: return ConvertStrided<float, float>(from, stride, n, to);
+    }
+  }
+}
+
+inline const void* ElementAt(const void* base, DType dtype, std::int64_t index) {
+  return static_cast<const char*>(base) + index * dtype_size(dtype);
+}
+
+/// A matrix in the caller's memory.
+struct Source {
+  const void* data;
+  DType dtype;
+  std::int64_t row, col;  ///< strides
+  const void* row_at(std::int64_t r) const { return ElementAt(data, dtype, r * row); }
+};
+
+/// Operand elements that `n` elements take where neighbours in the contraction are paired.
+template <class T>
+constexpr std::int64_t PairedSize(std::int64_t n) {
+  return std::is_same_v<T, Bf16Pair> ? (n + 1) / 2 : n;
+}
+
+/// Row-major copy, pairs along the columns: the broadcast operand of products that contract over columns.
+template <class T>
+void PackRows(const Source& source, std::int64_t rows, std::int64_t cols, T* HWY_RESTRICT to) {
+  if constexpr (std::is_same_v<T, Bf16Pair>) {
+    const std::int64_t width = PairedSize<T>(cols);
+    for (std::int64_t r = 0; r < rows; ++r, to += width) {
+      const std::uint16_t* from = static_cast<const std::uint16_t*>(source.row_at(r));
+      if (source.col == 1) {
+        if (cols % 2 != 0) to[width - 1] = 0;
+        std::memcpy(to, from, static_cast<std::size_t>(cols) * 2);
+      } else {
+        for (std::int64_t c = 0; c < cols; c += 2) {
+          const std::uint32_t high = c + 1 < cols ? from[(c + 1) * source.col] : 0;
+          to[c / 2] = from[c * source.col] | high << 16;
+        }
+      }
+    }
+  } else {
+    for (std::int64_t r = 0; r < rows; ++r) ConvertRow(source.dtype, source.row_at(r), source.col, cols, to + r * cols);
+  }
+}
+
+/// Row-major copy, pairs along the rows: the operand of products that contract over rows. `pitch` is the row length of `to`.
+template <class T>
+void PackRowPairs(const Source& source, std::int64_t rows, std::int64_t cols, T* HWY_RESTRICT to, std::int64_t pitch) {
+  if constexpr (std::is_same_v<T, Bf16Pair>) {
+    const hn::ScalableTag<std::uint32_t> d;
+    const hn::Rebind<std::uint16_t, decltype(d)> d16;
+    const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    for (std::int64_t r = 0; r < rows; r += 2, to += pitch) {
+      const std::uint16_t* even = static_cast<const std::uint16_t*>(source.row_at(r));
+      const std::uint16_t* odd = r + 1 < rows ? static_cast<const std::uint16_t*>(source.row_at(r + 1)) : nullptr;
+      std::int64_t c = 0;
+      if (source.col == 1) {
+        for (; c + lanes <= cols; c += lanes) {
+          const auto low = hn::PromoteTo(d, hn::LoadU(d16, even + c));
+          const auto high = odd ? hn::ShiftLeft<16>(hn::PromoteTo(d, hn::LoadU(d16, odd + c))) : hn::Zero(d);
+          hn::StoreU(hn::Or(low, high), d, to + c);
+        }
+      }
+      for (; c < cols; ++c) {
+        const std::uint32_t high = odd ? odd[c * source.col] : 0;
+        to[c] = even[c * source.col] | high << 16;
+      }
+    }
+  } else {
+    for (std::int64_t r = 0; r < rows; ++r) ConvertRow(source.dtype, source.row_at(r), source.col, cols, to + r * pitch);
+  }
+}
+
+/// to[c][r]: one row of the source becomes one lane; `pitch` lanes a row, `scratch` holds one row of columns.
+/// Pairs along the columns. This is the vector operand of products that contract over columns.
+template <class T>
+HWY_INLINE void PackLane(DType dtype, const void* from, std::int64_t col, std::int64_t cols, std::int64_t lane, std::int64_t pitch,
+                         T* HWY_RESTRICT to, T* HWY_RESTRICT scratch) {
+  PackRows(Source{from, dtype, 0, col}, 1, cols, scratch);
+  const std::int64_t width = PairedSize<T>(cols);
+  for (std::int64_t c = 0; c < width; ++c) to[c * pitch + lane] = scratch[c];
+}
+
+/// n values to the caller's memory, `stride` apart.
+template <class Acc>
+void StoreRow(DType dtype, const Acc* HWY_RESTRICT from, std::int64_t n, void* to, std::int64_t stride) {
+  const auto store = [&]<class To>(To* target) {
+    std::int64_t i = 0;
+    if (stride == 1) {
+      const hn::ScalableTag<Acc> d;
+      const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+      if constexpr (std::is_same_v<To, Acc>) {
+        for (; i + lanes <= n; i += lanes) hn::StoreU(hn::LoadU(d, from + i), d, target + i);
+      } else {
+        const hn::Rebind<To, decltype(d)> dt;
+        for (; i + lanes <= n; i += lanes) hn::StoreU(hn::DemoteTo(dt, hn::LoadU(d, from + i)), dt, target + i);
+      }
+    }
+    for (; i < n; ++i) target[i * stride] = hwy::ConvertScalarTo<To>(from[i]);
+  };
+  if constexpr (std::is_same_v<Acc, double>) {
+    store(static_cast<double*>(to));
+  } else {
+    switch (dtype) {
+      case DType::kFloat16: return store(static_cast<hwy::float16_t*>(to));
+      case DType::kBFloat16: return store(static_cast<hwy::bfloat16_t*>(to));
+      default: return store(static_cast<float*>(to));
+    }
+  }
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace aule::cpu
+HWY_AFTER_NAMESPACE();
+#endif  // AULE_CPU_PACK_INL_H_
