@@ -4,8 +4,8 @@
     python benchmarks/cpu_suite.py            # about 10 minutes; wants a quiet machine
     python benchmarks/cpu_suite.py --quick    # seconds: does everything work?
 
-Writes benchmarks/results/<name>.json with the figures, the environment and this command. Exit code 1: a result is wrong or a
-group's geometric mean misses its factor (not with --quick, whose shapes are too small to judge by).
+Writes benchmarks/results/<name>.json with the figures, the environment and this command. Exit code 1: a result is wrong
+or a group's geometric mean misses its factor (not with --quick, whose shapes are too small to judge by).
 """
 
 from __future__ import annotations

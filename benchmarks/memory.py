@@ -4,8 +4,9 @@
     python benchmarks/memory.py               # S = 8k, 16k, 32k
     python benchmarks/memory.py --quick       # S = 1k, 2k
 
-Every figure comes from a process of its own: inputs are made, a small call loads what is loaded once, the kernel's high-water
-mark is reset, and the growth of the resident set during one call is read (Linux only). It includes the output and the gradients.
+Every figure comes from a process of its own: inputs are made, a small call loads what is loaded once, the system's
+high-water mark is reset, and the growth of the resident set during one call is read (Linux only). It includes the
+output and the gradients.
 """
 
 from __future__ import annotations

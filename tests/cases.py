@@ -1,4 +1,4 @@
-"""The case table of the tests. It lives in the package (aule.cases), because `aule verify` needs it in an installed wheel."""
+"""The case table of the tests. It lives in the package: `aule verify` needs it in an installed wheel."""
 
 from aule.cases import FLOAT_DTYPES, QKV, Case, Inputs, bench_case, conformance_cases, make_inputs
 

@@ -1,4 +1,4 @@
-"""Hypothesis profiles: `ci` is fixed and quick; people run `pytest --hypothesis-profile=deep tests/test_properties.py`."""
+"""Hypothesis profiles: `ci` is fixed and quick, `pytest --hypothesis-profile=deep tests/test_properties.py` is not."""
 
 from hypothesis import HealthCheck, settings
 

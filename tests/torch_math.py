@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -24,8 +26,8 @@ def to_torch(array: Array) -> torch.Tensor:
 def math_values(inputs: Inputs, expand: bool = True) -> dict[str, np.ndarray]:
     """out, lse and the wanted gradients, float64 arrays; computed in float32 (float64 for float64) by PyTorch.
 
-    The operator itself where it can express the case, else its formula spelled out. expand: gradients of q, k, v have the
-    broadcast leading sizes, as the core gives them, instead of summed ones.
+    The operator itself where it can express the case, else its formula spelled out. expand: gradients of q, k, v have
+    the broadcast leading sizes, as the core gives them, instead of summed ones.
     """
     case = inputs.case
     names = [name for name in case.gradients if name != "lse"]
@@ -46,7 +48,12 @@ def math_values(inputs: Inputs, expand: bool = True) -> dict[str, np.ndarray]:
         outputs, seeds = [out], [torch.from_numpy(np.array(inputs.dout)).to(out.dtype)]
         if inputs.dlse is not None:
             outputs, seeds = [*outputs, lse], [*seeds, torch.from_numpy(np.array(inputs.dlse)).to(lse.dtype)]
-        gradients = torch.autograd.grad(outputs, [leaves[name] for name in names], seeds, allow_unused=True)
+        seeded = [pair for pair in zip(outputs, seeds, strict=True) if pair[0].requires_grad]
+        wanted = [leaves[name] for name in names]
+        gradients: Sequence[torch.Tensor | None] = [None] * len(names)
+        if seeded:
+            tensors, starts = zip(*seeded, strict=True)
+            gradients = torch.autograd.grad(tensors, wanted, starts, allow_unused=True)
         for name, gradient in zip(names, gradients, strict=True):
             gradient = torch.zeros_like(leaves[name]) if gradient is None else gradient
             values[name] = gradient.double().numpy()

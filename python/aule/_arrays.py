@@ -1,7 +1,8 @@
 """Arrays with any element type and any memory layout, for the case table, `aule verify` and the tests.
 
-NumPy knows no bfloat16, so an `Array` is a NumPy array plus the name of the element type that its bits mean. A `Layout` says how
-the values lie in memory; the gaps that it leaves are filled with NaN, so that a kernel which reads or writes one of them is found.
+NumPy knows no bfloat16, so an `Array` is a NumPy array plus the name of the element type that its bits mean. A
+`Layout` says how the values lie in memory; the gaps that it leaves are filled with NaN, so that a kernel which reads
+or writes one of them is found.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ class Array:
 
 
 def place(shape: tuple[int, ...], dtype: str, layout: Layout, values: np.ndarray | None = None) -> Array:
-    """A new array of `shape` in `layout`: holding `values` (floats or bools of shape layout.collapsed(shape)), else poison."""
+    """A new array of `shape` in `layout`, holding `values` (of shape layout.collapsed(shape)) or else poison."""
     stored = layout.collapsed(shape)
     rank = len(stored)
     order = [rank + axis for axis in layout.order if rank + axis >= 0]

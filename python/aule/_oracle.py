@@ -1,7 +1,8 @@
 """Attention and its gradients in plain NumPy: the second opinion that the C++ reference back end is checked against.
 
-Whole score matrices, no blocks, formulas written from the definition and not from the C++ sources. `compute` sets the precision:
-float64 is the truth for float32 and half types, longdouble for float64; float32 is what a plain implementation reaches.
+Whole score matrices, no blocks, formulas written from the definition and not from the C++ sources. `compute` sets the
+precision: float64 is the truth for float32 and half types, longdouble for float64; float32 is what a plain
+implementation reaches.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Rules:
-    """What a call asks for beside q, k and v. Arrays are float64 or bool; see `aule.flash_attention` for their meaning."""
+    """What a call asks for beside q, k and v; arrays are float64 or bool. `aule.flash_attention` explains them."""
 
     causal: str = "none"
     window: tuple[int, int] = (-1, -1)
@@ -31,13 +32,15 @@ class Rules:
 class Result:
     """out (..., heads_q, seq_q, head_dim_v), lse (..., heads_q, seq_q), and gradients by name where asked for.
 
-    magnitudes: for each gradient, the size of the terms that were summed: rounding is relative to those where they cancel.
+    magnitudes: the size of the terms that each result sums up; where they cancel, rounding is relative to it.
+    score_terms: the same for the scores, whose absolute error is the relative error of everything that follows.
     """
 
     out: np.ndarray
     lse: np.ndarray
     gradients: dict[str, np.ndarray] = field(default_factory=dict)
     magnitudes: dict[str, float] = field(default_factory=dict)
+    score_terms: float = 0.0
 
 
 def philox_words(seed: int, batch_heads: int, seq_q: int, seq_k: int) -> np.ndarray:
@@ -68,7 +71,7 @@ def philox_words(seed: int, batch_heads: int, seq_q: int, seq_k: int) -> np.ndar
 
 
 def keep_factors(rules: Rules, leading: tuple[int, ...], seq_q: int, seq_k: int) -> np.ndarray:
-    """What dropout multiplies the probabilities with: 0 or 1 / (1 - p), (*leading, seq_q, seq_k); leading includes the heads."""
+    """What dropout multiplies probabilities with, 0 or 1 / (1 - p): (*leading, seq_q, seq_k); leading ends in heads."""
     if rules.dropout_p >= 1.0:
         return np.zeros((*leading, seq_q, seq_k))
     words = philox_words(rules.dropout_seed, int(np.prod(leading, dtype=np.int64)), seq_q, seq_k)
@@ -91,6 +94,10 @@ def visible(rules: Rules, seq_q: int, seq_k: int) -> np.ndarray:
     return seen
 
 
+def _largest(values: np.ndarray) -> float:
+    return float(np.abs(values).max(initial=0.0))
+
+
 def _sum_to(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Sums over the dimensions that broadcasting from `shape` made."""
     values = values.sum(axis=tuple(range(values.ndim - len(shape))))
@@ -107,10 +114,10 @@ def attention(
     dlse: np.ndarray | None = None,
     compute: Any = np.float64,
 ) -> Result:
-    """q (..., heads_q, seq_q, head_dim_qk), k (..., heads_kv, seq_k, head_dim_qk), v (..., heads_kv, seq_k, head_dim_v).
+    """The result of q (..., heads_q, seq_q, head_dim_qk), k (..., heads_kv, seq_k, head_dim_qk), v (..., head_dim_v).
 
-    Leading sizes broadcast; heads_q is a multiple of heads_kv. With `dout` also the gradients of q, k, v (of the broadcast
-    sizes), mask (a floating one) and sinks.
+    Leading sizes broadcast; heads_q is a multiple of heads_kv. With `dout` also the gradients of q, k, v (of the
+    broadcast sizes), mask (a floating one) and sinks.
     """
     with np.errstate(all="ignore"):
         return _attention(q, k, v, rules, dout, dlse, compute)
@@ -157,7 +164,9 @@ def _attention(q: Any, k: Any, v: Any, rules: Rules, dout: Any, dlse: Any, compu
     dropped = probabilities if keep is None else probabilities * keep
     out = np.matmul(dropped, vals)
     lse = np.where(nothing, compute(-np.inf), np.log(total) + shift)[..., 0]
-    result = Result(out, lse)
+    sizes = np.abs(scale) * np.matmul(np.abs(q), np.swapaxes(np.abs(keys), -1, -2)) + np.abs(scores)
+    result = Result(out, lse, score_terms=_largest(np.where(np.isfinite(scores), sizes, 0)))
+    result.magnitudes = {"out": _largest(np.matmul(dropped, np.abs(vals))), "lse": result.score_terms}
     if dout is None:
         return result
 
@@ -179,19 +188,16 @@ def _attention(q: Any, k: Any, v: Any, rules: Rules, dout: Any, dlse: Any, compu
     }
     terms = probabilities * (np.abs(dprob) + np.abs(delta) + np.abs(extra))
 
-    def largest(values: np.ndarray) -> float:
-        return float(np.abs(values).max(initial=0.0))
-
-    result.magnitudes = {
-        "q": largest(scale * np.matmul(terms, np.abs(keys))),
-        "k": largest(per_kv_head(scale * np.matmul(np.swapaxes(terms, -1, -2), np.abs(q)))),
-        "v": largest(per_kv_head(np.matmul(np.swapaxes(np.abs(dropped), -1, -2), np.abs(dout)))),
+    result.magnitudes |= {
+        "q": _largest(scale * np.matmul(terms, np.abs(keys))),
+        "k": _largest(per_kv_head(scale * np.matmul(np.swapaxes(terms, -1, -2), np.abs(q)))),
+        "v": _largest(per_kv_head(np.matmul(np.swapaxes(np.abs(dropped), -1, -2), np.abs(dout)))),
     }
     if rules.mask is not None and rules.mask.dtype != np.bool_:
         result.gradients["mask"] = _sum_to(dscores, rules.mask.shape)
-        result.magnitudes["mask"] = largest(_sum_to(terms, rules.mask.shape))
+        result.magnitudes["mask"] = _largest(_sum_to(terms, rules.mask.shape))
     if sinks is not None and sink_weight is not None:
         sink_prob = sink_weight / total
         result.gradients["sinks"] = _sum_to(sink_prob * (extra - delta), (heads_q, 1, 1))[:, 0, 0]
-        result.magnitudes["sinks"] = largest(_sum_to(sink_prob * (np.abs(extra) + np.abs(delta)), (heads_q, 1, 1)))
+        result.magnitudes["sinks"] = _largest(_sum_to(sink_prob * (np.abs(extra) + np.abs(delta)), (heads_q, 1, 1)))
     return result

@@ -161,10 +161,10 @@ def verify(arguments: argparse.Namespace) -> int:
 
 
 def bench(arguments: argparse.Namespace) -> int:
-    """Times aule, with PyTorch beside it if it is installed. Exit code 1 if a result is wrong, or a gate missed with --gate."""
+    """Times aule, and PyTorch if it is there. Exit code 1 if a result is wrong or, with --gate, a group too slow."""
     if not _need_numpy("bench"):
         return 2
-    from . import _bench, _suites
+    from . import _suites
 
     threads = arguments.threads or (_core.num_threads(),)
     if arguments.q:
@@ -181,8 +181,8 @@ def bench(arguments: argparse.Namespace) -> int:
 
 
 def run_bench(rows: list[Row], arguments: argparse.Namespace, gates: dict[str, float]) -> int:
-    """Measures, prints, and writes what `arguments` (seconds, json, plot) ask for. The exit code."""
-    from . import _bench
+    """Measures, prints, and writes what `arguments` (seconds, rounds, json, plot) ask for. The exit code."""
+    from . import _report
 
     if not rows:
         print("aule bench: no row is left", file=sys.stderr)
@@ -193,19 +193,19 @@ def run_bench(rows: list[Row], arguments: argparse.Namespace, gates: dict[str, f
         except ImportError:
             print("--plot needs matplotlib: pip install matplotlib", file=sys.stderr)
             return 2
-    print(f"{_bench.cpu_name()}, {os.cpu_count()} cores; aule {_core.version()}, torch {_package_version('torch')}")
+    print(f"{_report.cpu_name()}, {os.cpu_count()} cores; aule {_core.version()}, torch {_package_version('torch')}")
     try:
-        measurements = _bench.run_rows(rows, arguments.seconds, arguments.rounds)
+        measurements = _report.run_rows(rows, arguments.seconds, arguments.rounds)
     except ArithmeticError as error:
         print(f"\nwrong result, so nothing is timed: {error}", file=sys.stderr)
         return 1
-    groups = _bench.summarize(measurements, gates)
-    _bench.print_summary(groups)
+    groups = _report.summarize(measurements, gates)
+    _report.print_summary(groups)
     if arguments.json:
-        _bench.write_json(arguments.json, measurements, groups)
+        _report.write_json(arguments.json, measurements, groups)
         print(f"wrote {arguments.json}")
     if arguments.plot:
-        _bench.plot(arguments.plot, measurements)
+        _report.plot(arguments.plot, measurements)
         print(f"wrote {arguments.plot}")
     return 0 if all(result.passed for result in groups) else 1
 

@@ -97,6 +97,8 @@ struct AttentionCall {
   std::vector<AttentionArgs> slices;
 };
 
+/// The problem alone, for planning: no outputs, and data pointers may be null.
+AttentionProblem make_problem(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options, Pass pass);
 AttentionCall make_forward_call(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out, const Tensor& lse,
                                 const AttentionOptions& options);
 AttentionCall make_backward_call(const Tensor& q, const Tensor& k, const Tensor& v, const BackwardInputs& inputs,

@@ -51,10 +51,15 @@ std::int64_t forward_tasks(const AttentionProblem& problem, const CpuConfig& con
   return problem.batch * heads * divide_up(divide_up(rows, config.panel_rows), config.task_panels) * config.splits;
 }
 
+std::int64_t split_panel_elements(const AttentionProblem& problem, const CpuConfig& config) {
+  // Maxima, sums and O, whose rows may be padded to whole vectors.
+  return (problem.head_dim_v + config.lanes + 2) * config.panel_rows;
+}
+
 std::int64_t split_elements(const AttentionProblem& problem, const CpuConfig& config) {
   if (config.splits == 1) return 0;
   const std::int64_t panels = divide_up(problem.group_size() * problem.seq_q, config.panel_rows);
-  return problem.batch * problem.heads_kv * panels * config.splits * (problem.head_dim_v + 2) * config.panel_rows;
+  return problem.batch * problem.heads_kv * panels * config.splits * split_panel_elements(problem, config);
 }
 
 std::int64_t gradient_elements(const AttentionProblem& problem, const CpuConfig& config) {

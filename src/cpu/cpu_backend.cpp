@@ -111,7 +111,7 @@ class CpuBackend final : public Backend {
     SplitBuffer splits;
     if (config.splits > 1) {
       splits.panels = (problem.group_size() * problem.seq_q + config.panel_rows - 1) / config.panel_rows;
-      splits.panel_elements = (problem.head_dim_v + 2) * config.panel_rows;
+      splits.panel_elements = split_panel_elements(problem, config);
       thread_local Scratch workspace;
       workspace.begin(static_cast<std::size_t>(plan.workspace_bytes));
       splits.data = workspace.take<char>(0);

@@ -16,6 +16,7 @@
 #include <cmath>
 
 #include "cpu/kernels.hpp"
+#include "cpu/narrow-inl.h"
 #include "cpu/scores-inl.h"
 #include "cpu/scratch.hpp"
 #include "hwy/highway.h"
@@ -64,8 +65,11 @@ void PackPanel(const View4& view, DType dtype, const Panel& panel, std::int64_t 
 template <class T>
 struct PanelState {
   Panel panel;
-  T* q;                ///< Q^T [PairedSize(head_dim_qk)][pitch]
-  AccumulatorOf<T>* o;  ///< O^T [head_dim_v][pitch], unnormalised
+  bool narrow = false;       ///< few rows: narrow-inl.h
+  T* q;                      ///< Q^T [PairedSize(head_dim_qk)][pitch]
+  AccumulatorOf<T>* q_rows;  ///< narrow: Q [rows][head_dim_qk padded to whole vectors]
+  AccumulatorOf<T>* o;       ///< unnormalised O^T [head_dim_v][pitch]; narrow: O [rows][head_dim_v padded]
+  std::int64_t o_row, o_col; ///< strides of O along query rows and columns
   AccumulatorOf<T>* max;
   AccumulatorOf<T>* sum;
   bool started = false;
@@ -160,7 +164,6 @@ class ForwardTask {
     }
     for (std::int64_t j0 = first_key / config_.block_k * config_.block_k; j0 <= last_key; j0 += config_.block_k) block(j0);
     for (std::int64_t p = 0; p < panels_; ++p) {
-      if (!state_[p].started) std::fill_n(state_[p].o, problem_.head_dim_v * state_[p].panel.pitch, Acc{0});
       if (config_.splits > 1) {
         store_split(state_[p], first_panel_ + p, splits);
       } else {
@@ -209,7 +212,8 @@ class ForwardTask {
     std::size_t bytes = 2 * Scratch::padded<Acc>(tile) + Scratch::padded<T>(keys * dk) +
                         Scratch::padded<T>((PairedSize<T>(keys)) * dv) + Scratch::padded<Acc>(wide) + Scratch::padded<Acc>(rows);
     bytes += static_cast<std::size_t>(panels_) *
-             (Scratch::padded<T>(dk * rows) + Scratch::padded<Acc>(dv * rows) + 2 * Scratch::padded<Acc>(rows));
+             (Scratch::padded<T>(dk * rows) + Scratch::padded<Acc>((dv + 16) * rows) +
+              Scratch::padded<Acc>(kNarrowRows * (problem_.head_dim_qk + 16)) + 2 * Scratch::padded<Acc>(rows));
     scratch.begin(bytes);
     tile_ = scratch.take<Acc>(tile);
     mask_ = scratch.take<Acc>(tile);
@@ -219,7 +223,8 @@ class ForwardTask {
     correction_ = scratch.take<Acc>(rows);
     for (std::int64_t p = 0; p < panels_; ++p) {
       state_[p].q = scratch.take<T>(dk * rows);
-      state_[p].o = scratch.take<Acc>(dv * rows);
+      state_[p].q_rows = scratch.take<Acc>(kNarrowRows * (problem_.head_dim_qk + 16));
+      state_[p].o = scratch.take<Acc>((dv + 16) * rows);
       state_[p].max = scratch.take<Acc>(rows);
       state_[p].sum = scratch.take<Acc>(rows);
     }
@@ -228,7 +233,7 @@ class ForwardTask {
   void start_panel(PanelState<T>& state, std::int64_t index, std::int64_t& first_key, std::int64_t& last_key) {
     Panel& panel = state.panel;
     FillPanel(problem_, config_.fold_heads, batch_, head_, index * config_.panel_rows, config_.lanes, config_.panel_rows, panel);
-    PackPanel(args_.q, problem_.dtype, panel, problem_.head_dim_qk, state.q, reinterpret_cast<T*>(row_));
+    pack_queries(state);
     // The sink is a key without a value: it starts the statistics of the first split.
     const bool sinks = problem_.has(kFeatureSinks) && split_ == 0;
     for (std::int64_t r = 0; r < panel.pitch; ++r) {
@@ -240,48 +245,90 @@ class ForwardTask {
     last_key = std::max(last_key, std::min(problem_.seq_k - 1, panel.last_position + problem_.band_upper));
   }
 
+  /// Q in the form that the panel's products take, and O = 0.
+  void pack_queries(PanelState<T>& state) {
+    const Panel& panel = state.panel;
+    const std::int64_t dk = problem_.head_dim_qk, pitch = whole_vectors(dk);
+    state.narrow = panel.rows <= kNarrowRows && args_.k.stride[3] == 1 && args_.v.stride[3] == 1;
+    state.o_row = state.narrow ? whole_vectors(problem_.head_dim_v) : 1;
+    state.o_col = state.narrow ? 1 : panel.pitch;
+    std::fill_n(state.o, state.narrow ? panel.rows * state.o_row : problem_.head_dim_v * panel.pitch, Acc{0});
+    if (!state.narrow)
+      return PackPanel(args_.q, problem_.dtype, panel, dk, state.q, reinterpret_cast<T*>(row_));
+    for (std::int64_t r = 0; r < panel.rows; ++r) {
+      Acc* row = state.q_rows + r * pitch;
+      ConvertRow(problem_.dtype, RowOf(args_.q, problem_.dtype, panel, r), args_.q.stride[3], dk, row);
+      std::fill(row + dk, row + pitch, Acc{0});
+    }
+  }
+  std::int64_t whole_vectors(std::int64_t n) const { return (n + config_.lanes - 1) / config_.lanes * config_.lanes; }
+
   void block(std::int64_t j0) {
     const std::int64_t count = std::min(config_.block_k, problem_.seq_k - j0);
     bool packed = false;
+    locate_block(j0);
     for (std::int64_t p = 0; p < panels_; ++p) {
       PanelState<T>& state = state_[p];
       const Visibility band = rules_.band(state.panel, j0, count);
       if (band == Visibility::kHidden) continue;
       const Visibility mask = rules_.load_mask(state.panel, j0, count, mask_);
       if (mask == Visibility::kHidden) continue;
-      if (!packed) pack_block(j0, count);
-      packed = true;
+      if (!packed && !state.narrow) {
+        keys_ = RowsInPlaceOrPacked(k_source_, count, problem_.head_dim_qk, k_);
+        values_ = RowPairsInPlaceOrPacked(v_source_, count, problem_.head_dim_v, v_);
+        packed = true;
+      }
       tile(state, j0, count, mask == Visibility::kPartial ? mask_ : nullptr, band);
     }
   }
 
-  void pack_block(std::int64_t j0, std::int64_t count) {
+  void locate_block(std::int64_t j0) {
     const std::int64_t head = config_.fold_heads ? head_ : head_ / problem_.group_size();
     const auto source = [&](const View4& view) {
       return Source{ElementAt(view.data, problem_.dtype, batch_ * view.stride[0] + head * view.stride[1] + j0 * view.stride[2]),
                     problem_.dtype, view.stride[2], view.stride[3]};
     };
-    PackRows(source(args_.k), count, problem_.head_dim_qk, k_);
-    PackRowPairs(source(args_.v), count, problem_.head_dim_v, v_, problem_.head_dim_v);
+    k_source_ = source(args_.k);
+    v_source_ = source(args_.v);
   }
 
   void tile(PanelState<T>& state, std::int64_t j0, std::int64_t count, const Acc* mask, Visibility band) {
     const Panel& panel = state.panel;
-    const std::int64_t dk = PairedSize<T>(problem_.head_dim_qk), dv = problem_.head_dim_v;
-    Product<T> scores{.a = k_, .a_row = dk, .a_col = 1, .b = state.q, .b_row = panel.pitch, .c = tile_, .c_row = panel.pitch,
-                      .m = count, .k = dk};
-    Multiply<Accumulate::kOverwrite>(scores, panel.vectors);
+    multiply_scores(state, count);
     rules_.apply(panel, j0, count, mask, band, tile_, nullptr);
     Softmax(panel.vectors, count, rules_.unit(), tile_, state.max, state.sum, correction_);
     if (rules_.has_dropout()) rules_.drop(panel, j0, count, tile_);
-    Product<T> values{.a = v_, .a_row = 1, .a_col = dv, .b = TileOperand<T>(count, panel.pitch, tile_), .b_row = panel.pitch,
-                      .c = state.o, .c_row = panel.pitch, .m = dv, .k = PairedSize<T>(count), .rescale = correction_};
-    if (state.started) {
-      Multiply<Accumulate::kRescale>(values, panel.vectors);
-    } else {
-      Multiply<Accumulate::kOverwrite>(values, panel.vectors);
-    }
+    multiply_values(state, count);
     state.started = true;
+  }
+
+  /// S^T = K Q^T
+  void multiply_scores(const PanelState<T>& state, std::int64_t count) {
+    const Panel& panel = state.panel;
+    const std::int64_t dk = problem_.head_dim_qk;
+    if (state.narrow) {
+      std::fill_n(tile_, count * panel.pitch, Acc{0});
+      return MultiplyNarrowScores(state.q_rows, whole_vectors(dk), panel.rows, k_source_, count, dk, tile_, panel.pitch);
+    }
+    const Product<T> product{.a = keys_.data, .a_row = keys_.pitch, .a_col = 1, .b = state.q, .b_row = panel.pitch, .c = tile_,
+                             .c_row = panel.pitch, .m = count, .k = PairedSize<T>(dk)};
+    Multiply<Accumulate::kOverwrite>(product, panel.vectors);
+  }
+
+  /// O^T = O^T diag(correction) + V^T P^T
+  void multiply_values(const PanelState<T>& state, std::int64_t count) {
+    const Panel& panel = state.panel;
+    const std::int64_t dv = problem_.head_dim_v;
+    if (state.narrow)
+      return MultiplyNarrowValues(tile_, panel.pitch, panel.rows, v_source_, count, dv, correction_, state.o, state.o_row);
+    const Product<T> product{.a = values_.data, .a_row = 1, .a_col = values_.pitch, .b = TileOperand<T>(count, panel.pitch, tile_),
+                             .b_row = panel.pitch, .c = state.o, .c_row = panel.pitch, .m = dv, .k = PairedSize<T>(count),
+                             .rescale = correction_};
+    if (state.started) {
+      Multiply<Accumulate::kRescale>(product, panel.vectors);
+    } else {
+      Multiply<Accumulate::kOverwrite>(product, panel.vectors);
+    }
   }
 
   void finish(const PanelState<T>& state) {
@@ -289,7 +336,7 @@ class ForwardTask {
     const Acc kept = rules_.has_dropout() ? rules_.dropout_scale() : Acc{1};
     for (std::int64_t r = 0; r < panel.rows; ++r) {
       const Acc sum = state.sum[r], inverse = sum == 0 ? Acc{0} : kept / sum;
-      for (std::int64_t c = 0; c < problem_.head_dim_v; ++c) row_[c] = state.o[c * panel.pitch + r] * inverse;
+      for (std::int64_t c = 0; c < problem_.head_dim_v; ++c) row_[c] = state.o[c * state.o_col + r * state.o_row] * inverse;
       StoreRow(problem_.dtype, row_, problem_.head_dim_v, const_cast<void*>(RowOf(args_.out, problem_.dtype, panel, r)),
                args_.out.stride[3]);
       if (args_.lse) {
@@ -304,37 +351,42 @@ class ForwardTask {
     return static_cast<Acc*>(splits.data) + index * splits.panel_elements;
   }
 
+  /// A partial result: row maxima in units of log 2, row sums, then O as the state has it.
   void store_split(const PanelState<T>& state, std::int64_t panel, const SplitBuffer& splits) {
     Acc* to = split_data(panel, split_, splits);
     const std::int64_t pitch = state.panel.pitch;
-    std::copy_n(state.o, problem_.head_dim_v * pitch, to);
-    to += problem_.head_dim_v * pitch;
     for (std::int64_t r = 0; r < pitch; ++r) {
       to[r] = state.max[r] * rules_.unit();
       to[pitch + r] = state.sum[r];
     }
+    std::copy_n(state.o, output_elements(state), to + 2 * pitch);
+  }
+  std::int64_t output_elements(const PanelState<T>& state) const {
+    return state.narrow ? state.panel.rows * state.o_row : problem_.head_dim_v * state.o_col;
   }
 
   void merge_splits(PanelState<T>& state, std::int64_t panel, const SplitBuffer& splits) {
-    const std::int64_t pitch = state.panel.pitch, dv = problem_.head_dim_v;
-    std::fill_n(state.o, dv * pitch, Acc{0});
+    const std::int64_t rows = state.panel.rows, pitch = state.panel.pitch;
     std::fill_n(state.max, pitch, ScoreRules<Acc>::kHidden);
     std::fill_n(state.sum, pitch, Acc{0});
     for (std::int64_t s = 0; s < config_.splits; ++s) {
-      const Acc* max = split_data(panel, s, splits) + dv * pitch;
-      for (std::int64_t r = 0; r < pitch; ++r) state.max[r] = std::max(max[r], state.max[r]);  // keeps NaN of max[r]
+      const Acc* max = split_data(panel, s, splits);
+      for (std::int64_t r = 0; r < rows; ++r) state.max[r] = std::max(max[r], state.max[r]);
     }
     for (std::int64_t s = 0; s < config_.splits; ++s) {
-      const Acc* o = split_data(panel, s, splits);
-      const Acc* max = o + dv * pitch;
-      for (std::int64_t r = 0; r < pitch; ++r) {
-        correction_[r] = max[r] == ScoreRules<Acc>::kHidden && max[pitch + r] == 0 ? Acc{0} : std::exp2(max[r] - state.max[r]);
-        state.sum[r] += max[pitch + r] * correction_[r];
+      const Acc* max = split_data(panel, s, splits);
+      const Acc *sum = max + pitch, *o = sum + pitch;
+      for (std::int64_t r = 0; r < rows; ++r) {
+        // A split whose keys are all hidden has nothing to add; NaN sums are no such split.
+        const Acc weight = sum[r] == 0 ? Acc{0} : std::exp2(max[r] - state.max[r]);
+        state.sum[r] += sum[r] * weight;
+        for (std::int64_t c = 0; c < problem_.head_dim_v; ++c) {
+          const std::int64_t i = r * state.o_row + c * state.o_col;
+          state.o[i] += o[i] * weight;
+        }
       }
-      for (std::int64_t c = 0; c < dv; ++c)
-        for (std::int64_t r = 0; r < pitch; ++r) state.o[c * pitch + r] += o[c * pitch + r] * correction_[r];
     }
-    for (std::int64_t r = 0; r < pitch; ++r) state.max[r] /= rules_.unit();
+    for (std::int64_t r = 0; r < rows; ++r) state.max[r] /= rules_.unit();
   }
 
   const AttentionProblem& problem_;
@@ -344,7 +396,9 @@ class ForwardTask {
   std::int64_t batch_ = 0, head_ = 0, first_panel_ = 0, panels_ = 0, split_ = 0;
   PanelState<T> state_[kMaxPanels];
   Acc *tile_ = nullptr, *mask_ = nullptr, *row_ = nullptr, *correction_ = nullptr;
-  T *k_ = nullptr, *v_ = nullptr;
+  T *k_ = nullptr, *v_ = nullptr;  ///< packed copies of a block
+  Source k_source_{}, v_source_{};  ///< the block that is at hand, in the caller's memory
+  Rows<T> keys_{}, values_{};       ///< and as operands of the wide products
 };
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)

@@ -8,8 +8,8 @@
 
 namespace aule::cpu {
 
-/// Partial results of keys that were split between tasks: for every (batch, K/V head, panel, split) the unnormalised O^T, then the
-/// row maxima in units of log 2, then the row sums.
+/// Partial results of keys that were split between tasks: for every (batch, K/V head, panel, split) the row maxima in units of
+/// log 2, the row sums and the unnormalised output.
 struct SplitBuffer {
   void* data = nullptr;
   std::int64_t panels = 0;       ///< of one K/V head
@@ -17,6 +17,9 @@ struct SplitBuffer {
 };
 
 SimdTraits simd_traits();
+
+/// Elements of one panel of a SplitBuffer.
+std::int64_t split_panel_elements(const AttentionProblem& problem, const CpuConfig& config);
 
 /// Elements of a SplitBuffer (float, or double for float64 problems); 0 when the keys are not split.
 std::int64_t split_elements(const AttentionProblem& problem, const CpuConfig& config);

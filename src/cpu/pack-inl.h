@@ -123,6 +123,41 @@ void PackRowPairs(const Source& source, std::int64_t rows, std::int64_t cols, T*
   }
 }
 
+/// A block of rows as a broadcast operand: a packed copy, or the caller's memory itself.
+template <class T>
+struct Rows {
+  const T* data;
+  std::int64_t pitch;
+};
+
+/// Whether rows can be used where they are: the operand's type and layout, and rows close enough together that a block of them
+/// does not fall on few cache sets (rows of interleaved heads are often a power of two apart).
+template <class T>
+bool InPlace(const Source& source, std::int64_t cols) {
+  if (source.col != 1 || source.row < 0 || source.row > 2 * cols) return false;
+  if constexpr (std::is_same_v<T, Bf16Pair>) {
+    return cols % 2 == 0 && source.row % 2 == 0 && reinterpret_cast<std::uintptr_t>(source.data) % sizeof(T) == 0;
+  } else {
+    return source.dtype == (std::is_same_v<T, double> ? DType::kFloat64 : DType::kFloat32);
+  }
+}
+
+/// Rows with pairs along the columns: in place if possible, otherwise packed into `to`.
+template <class T>
+Rows<T> RowsInPlaceOrPacked(const Source& source, std::int64_t rows, std::int64_t cols, T* HWY_RESTRICT to) {
+  if (InPlace<T>(source, cols)) return {static_cast<const T*>(source.data), PairedSize<T>(source.row)};
+  PackRows(source, rows, cols, to);
+  return {to, PairedSize<T>(cols)};
+}
+
+/// Rows with pairs along the rows, likewise.
+template <class T>
+Rows<T> RowPairsInPlaceOrPacked(const Source& source, std::int64_t rows, std::int64_t cols, T* HWY_RESTRICT to) {
+  if (!std::is_same_v<T, Bf16Pair> && InPlace<T>(source, cols)) return {static_cast<const T*>(source.data), source.row};
+  PackRowPairs(source, rows, cols, to, cols);
+  return {to, cols};
+}
+
 /// to[c][r]: one row of the source becomes one lane; `pitch` lanes a row, `scratch` holds one row of columns.
 /// Pairs along the columns. This is the vector operand of products that contract over columns.
 template <class T>

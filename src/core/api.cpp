@@ -1,0 +1,171 @@
+// The public C++ API: make a call, choose a back end, run every slice.
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <thread>
+
+#include "core/dispatch.hpp"
+#include "core/format.hpp"
+
+namespace aule {
+namespace {
+
+void set_sizes(Tensor& tensor, std::initializer_list<std::int64_t> sizes) {
+  if (sizes.size() == 0 || sizes.size() > static_cast<std::size_t>(kMaxRank)) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "sizes: expected 1 to " + std::to_string(kMaxRank) + " of them, got " + std::to_string(sizes.size()));
+  }
+  tensor.rank = static_cast<int>(sizes.size());
+  std::copy(sizes.begin(), sizes.end(), tensor.sizes);
+}
+
+/// Zeroes float32 elements in any layout.
+void fill_zero(const Tensor& tensor, std::int64_t offset = 0, int dim = 0) {
+  if (tensor.numel() == 0) return;
+  if (dim == tensor.rank) {
+    static_cast<float*>(tensor.data)[offset] = 0.0f;
+    return;
+  }
+  for (std::int64_t i = 0; i < tensor.sizes[dim]; ++i) fill_zero(tensor, offset + i * tensor.strides[dim], dim + 1);
+}
+
+/// AULE_NUM_THREADS, or the cores that this process may use.
+int default_num_threads() {
+  static const int count = [] {
+    const char* text = std::getenv("AULE_NUM_THREADS");
+    const long wanted = text == nullptr ? 0 : std::strtol(text, nullptr, 10);
+    if (wanted > 0) return static_cast<int>(std::min(wanted, 1024L));
+    return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  }();
+  return count;
+}
+
+std::atomic<int> chosen_num_threads{0};
+
+/// Runs `body`, with the standard library's exceptions as Error.
+template <class Body>
+void translate_exceptions(const Body& body) {
+  try {
+    body();
+  } catch (const std::bad_alloc&) {
+    throw Error(ErrorCode::kOutOfMemory, "out of host memory");
+  } catch (const std::length_error&) {
+    throw Error(ErrorCode::kOutOfMemory, "out of host memory");
+  }
+}
+
+std::string explain_choice(const Dispatcher::Choice& choice) {
+  if (choice.backend == nullptr) return "  chosen     none: an Error will be thrown\n";
+  const Plan& plan = *choice.plan;
+  std::string text = "  chosen     " + choice.backend->name() + ": " + choice.backend->device().name + " (" +
+                     choice.backend->details() + ")\n  kernel     " + plan.kernel + "\n";
+  if (plan.config.block_q > 0) {
+    text += "  blocks     " + std::to_string(plan.config.block_q) + " queries x " + std::to_string(plan.config.block_k) + " keys, " +
+            std::to_string(plan.tasks) + " tasks";
+    if (plan.config.splits > 1) text += ", keys in " + std::to_string(plan.config.splits) + " parts";
+    text += "\n";
+  }
+  return text + "  workspace  " + format_bytes(plan.workspace_bytes) + "\n";
+}
+
+}  // namespace
+
+const char* version() noexcept { return AULE_VERSION; }
+
+Tensor::Tensor(void* data_, DType dtype_, std::initializer_list<std::int64_t> sizes_) : data(data_), dtype(dtype_) {
+  set_sizes(*this, sizes_);
+  std::int64_t stride = 1;
+  for (int d = rank - 1; d >= 0; --d) {
+    strides[d] = stride;
+    if (sizes[d] > 0 && __builtin_mul_overflow(stride, sizes[d], &stride)) {
+      throw Error(ErrorCode::kInvalidArgument, "sizes: expected a contiguous tensor of fewer than 2^63 elements, got more");
+    }
+  }
+}
+
+Tensor::Tensor(void* data_, DType dtype_, std::initializer_list<std::int64_t> sizes_, std::initializer_list<std::int64_t> strides_)
+    : data(data_), dtype(dtype_) {
+  set_sizes(*this, sizes_);
+  if (strides_.size() != sizes_.size()) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "strides: expected " + std::to_string(sizes_.size()) + " of them, got " + std::to_string(strides_.size()));
+  }
+  std::copy(strides_.begin(), strides_.end(), strides);
+}
+
+std::int64_t Tensor::numel() const noexcept {
+  std::uint64_t count = rank > 0 ? 1 : 0;
+  for (int d = 0; d < rank; ++d) count *= static_cast<std::uint64_t>(sizes[d]);
+  return static_cast<std::int64_t>(count);
+}
+
+void attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out, const Tensor& lse,
+                       const AttentionOptions& options) {
+  translate_exceptions([&] {
+    const AttentionCall call = make_forward_call(q, k, v, out, lse, options);
+    const Dispatcher::Choice choice = default_dispatcher().choose_or_throw(call.problem, options.backend);
+    for (const AttentionArgs& args : call.slices) choice.backend->run_forward(*choice.plan, call.problem, args);
+  });
+}
+
+void attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const BackwardInputs& inputs, const Gradients& gradients,
+                        const AttentionOptions& options) {
+  translate_exceptions([&] {
+    AttentionCall call = make_backward_call(q, k, v, inputs, gradients, options);
+    const Dispatcher::Choice choice = default_dispatcher().choose_or_throw(call.problem, options.backend);
+    // What slices share is summed over them; without any slice it is 0.
+    if (call.slices.size() != 1) {
+      if (gradients.dmask.defined()) fill_zero(gradients.dmask);
+      if (gradients.dsinks.defined()) fill_zero(gradients.dsinks);
+    }
+    for (AttentionArgs& args : call.slices) {
+      args.accumulate_shared_gradients = call.slices.size() > 1;
+      choice.backend->run_backward(*choice.plan, call.problem, args);
+    }
+  });
+}
+
+std::string explain(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options, Pass pass) {
+  std::string text;
+  translate_exceptions([&] {
+    const AttentionProblem problem = make_problem(q, k, v, options, pass);
+    const Dispatcher& dispatcher = default_dispatcher();
+    const Dispatcher::Choice choice = dispatcher.choose(problem, options.backend);
+    if (choice.backend == nullptr && choice.rejections.empty()) dispatcher.choose_or_throw(problem, options.backend);
+    text = "aule " + std::string(version()) + (pass == Pass::kForward ? " forward: " : " backward: ") + to_string(problem) + "\n" +
+           explain_choice(choice);
+    for (const auto& [name, reason] : choice.rejections) text += "  rejected   " + name + ": " + reason + "\n";
+    for (const auto& backend : dispatcher.backends()) {
+      const std::string name = backend->name();
+      bool asked = backend.get() == choice.backend;
+      for (const auto& rejection : choice.rejections) asked |= rejection.first == name;
+      if (asked) continue;
+      text += "  not asked  " + name + (options.backend.empty() ? ": comes later in the order of preference\n"
+                                                                 : ": backend='" + std::string(options.backend) + "' was wanted\n");
+    }
+  });
+  return text;
+}
+
+std::vector<DeviceDescription> devices() {
+  std::vector<DeviceDescription> list;
+  for (const auto& backend : default_dispatcher().backends()) {
+    list.push_back({backend->name(), backend->device().name, backend->details()});
+  }
+  return list;
+}
+
+void set_num_threads(int count) {
+  if (count < 0) {
+    throw Error(ErrorCode::kInvalidArgument, "num_threads: expected at least 0, got " + std::to_string(count));
+  }
+  chosen_num_threads.store(count, std::memory_order_relaxed);
+}
+
+int num_threads() {
+  const int count = chosen_num_threads.load(std::memory_order_relaxed);
+  return count > 0 ? count : default_num_threads();
+}
+
+}  // namespace aule

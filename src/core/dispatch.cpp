@@ -1,0 +1,93 @@
+#include "core/dispatch.hpp"
+
+#include <mutex>
+#include <shared_mutex>
+#include <unordered_map>
+
+namespace aule {
+namespace {
+
+// Generating text adds one problem a token; beyond this the cache starts anew, which costs one plan per live problem.
+constexpr std::size_t kMaxCachedPlans = 1024;
+
+/// A problem and the back end that was asked for.
+struct Key {
+  AttentionProblem problem;
+  std::string wanted;
+  bool operator==(const Key&) const = default;
+};
+
+struct KeyHash {
+  std::size_t operator()(const Key& key) const noexcept {
+    return AttentionProblemHash{}(key.problem) ^ std::hash<std::string>{}(key.wanted);
+  }
+};
+
+}  // namespace
+
+struct Dispatcher::Cache {
+  std::shared_mutex mutex;
+  std::unordered_map<Key, Choice, KeyHash> choices;
+};
+
+Dispatcher::Dispatcher(std::vector<std::shared_ptr<Backend>> backends)
+    : backends_(std::move(backends)), cache_(std::make_unique<Cache>()) {}
+
+Dispatcher::~Dispatcher() = default;
+
+Dispatcher::Choice Dispatcher::choose(const AttentionProblem& problem, std::string_view wanted) const {
+  Key key{problem, std::string(wanted)};
+  {
+    const std::shared_lock lock(cache_->mutex);
+    if (const auto found = cache_->choices.find(key); found != cache_->choices.end()) return found->second;
+  }
+  Choice choice;
+  for (const std::shared_ptr<Backend>& backend : backends_) {
+    const std::string name = backend->name();
+    if (!wanted.empty() && wanted != name) continue;
+    PlanResult result = backend->plan(problem);
+    if (Plan* plan = std::get_if<Plan>(&result)) {
+      choice.backend = backend.get();
+      choice.plan = std::make_shared<const Plan>(std::move(*plan));
+      break;
+    }
+    choice.rejections.emplace_back(name, std::get<Rejection>(result).reason);
+  }
+  if (!(problem == problem)) return choice;  // a NaN scale equals nothing, so it would never be found again
+  const std::unique_lock lock(cache_->mutex);
+  if (cache_->choices.size() >= kMaxCachedPlans) cache_->choices.clear();
+  cache_->choices.insert_or_assign(std::move(key), choice);
+  return choice;
+}
+
+Dispatcher::Choice Dispatcher::choose_or_throw(const AttentionProblem& problem, std::string_view wanted) const {
+  Choice choice = choose(problem, wanted);
+  if (choice.backend != nullptr) return choice;
+  if (choice.rejections.empty()) {
+    std::string names;
+    for (const auto& backend : backends_) names += (names.empty() ? "" : ", ") + backend->name();
+    throw Error(ErrorCode::kInvalidArgument,
+                "backend: expected one of " + names + " or nothing, got '" + std::string(wanted) + "'");
+  }
+  std::string message = "no back end runs " + to_string(problem);
+  for (const auto& [name, reason] : choice.rejections) message += "; " + name + " " + reason;
+  throw Error(ErrorCode::kUnsupported, message);
+}
+
+std::size_t Dispatcher::cached_plans() const {
+  const std::shared_lock lock(cache_->mutex);
+  return cache_->choices.size();
+}
+
+Dispatcher& default_dispatcher() {
+  // Never destroyed: other threads may still be computing while the process exits.
+  static Dispatcher& dispatcher = *new Dispatcher({
+#ifdef AULE_HAVE_CPU_BACKEND
+      make_cpu_backend(),
+#endif
+      make_reference_backend(),
+  });
+  return dispatcher;
+}
+
+}  // namespace aule
