@@ -7,7 +7,8 @@ if(AULE_SYSTEM_HIGHWAY)
 endif()
 
 set(highway_root ${PROJECT_SOURCE_DIR}/third_party/highway)
-add_library(aule_highway STATIC
+# Objects, so that an installed libaule.a is complete.
+add_library(aule_highway OBJECT
   ${highway_root}/hwy/abort.cc
   ${highway_root}/hwy/aligned_allocator.cc
   ${highway_root}/hwy/per_target.cc

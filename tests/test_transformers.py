@@ -1,4 +1,4 @@
-"""attn_implementation="aule" against transformers' own eager attention, on small random models of every mask pattern."""
+"""attn_implementation="aule" against transformers' eager attention, on small random models of every mask pattern."""
 
 from __future__ import annotations
 
@@ -35,11 +35,20 @@ def decoder(name: str):
         "alternating window, softcap": lambda: transformers.Gemma2Config(**SIZES, **WINDOW, attn_logit_softcapping=5.0),
         "alternating window": lambda: transformers.Gemma3TextConfig(**SIZES, **WINDOW, sliding_window_pattern=2),
         "window, sinks": lambda: transformers.GptOssConfig(
-            **SIZES, **WINDOW, num_local_experts=4, num_experts_per_tok=2, rope_parameters={"rope_type": "default", "rope_theta": 1e4}
+            **SIZES,
+            **WINDOW,
+            num_local_experts=4,
+            num_experts_per_tok=2,
+            rope_parameters={"rope_type": "default", "rope_theta": 1e4},
         ),
         # Hands the window only to the mask, not to the attention function.
         "window in the mask only": lambda: transformers.Qwen2MoeConfig(
-            **SIZES, **WINDOW, **EXPERTS, use_sliding_window=True, max_window_layers=1, shared_expert_intermediate_size=32
+            **SIZES,
+            **WINDOW,
+            **EXPERTS,
+            use_sliding_window=True,
+            max_window_layers=1,
+            shared_expert_intermediate_size=32,
         ),
         "chunked": lambda: transformers.Llama4TextConfig(
             **SIZES, attention_chunk_size=8, intermediate_size_mlp=96, num_local_experts=2, no_rope_layers=[1, 1, 0]
@@ -201,16 +210,22 @@ def test_training_step(pair, side):
         model.zero_grad()
         loss = model(ids, attention_mask=mask, labels=labels, use_cache=False).loss
         loss.backward()
-        gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
+        gradients = {
+            name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None
+        }
         results.append((loss.detach(), gradients))
     (loss, gradients), (expected_loss, expected) = results[1], results[0]
     torch.testing.assert_close(loss, expected_loss, rtol=1e-5, atol=1e-5)
     assert gradients.keys() == expected.keys()
     for name, gradient in gradients.items():
-        torch.testing.assert_close(gradient, expected[name], rtol=1e-3, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            gradient, expected[name], rtol=1e-3, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
-ENCODER_SIZES = {key: SIZES[key] for key in SIZES if key not in ("num_key_value_heads", "head_dim", "eos_token_id", "bos_token_id")}
+ENCODER_SIZES = {
+    key: SIZES[key] for key in SIZES if key not in ("num_key_value_heads", "head_dim", "eos_token_id", "bos_token_id")
+}
 
 
 def encoder(name: str, implementation: str):
@@ -218,7 +233,13 @@ def encoder(name: str, implementation: str):
     config = {
         "bert": lambda: transformers.BertConfig(**ENCODER_SIZES),
         "modernbert": lambda: transformers.ModernBertConfig(
-            **ENCODER_SIZES, local_attention=8, global_attn_every_n_layers=2, cls_token_id=1, sep_token_id=2, eos_token_id=2, bos_token_id=1
+            **ENCODER_SIZES,
+            local_attention=8,
+            global_attn_every_n_layers=2,
+            cls_token_id=1,
+            sep_token_id=2,
+            eos_token_id=2,
+            bos_token_id=1,
         ),
     }[name]()
     config._attn_implementation = implementation
@@ -244,9 +265,13 @@ def test_encoder_decoder():
         torch.manual_seed(0)
         part = {**SIZES, **WINDOW}
         config = transformers.T5GemmaConfig(
-            encoder=transformers.T5GemmaModuleConfig(**part), decoder=transformers.T5GemmaModuleConfig(**part), vocab_size=VOCABULARY
+            encoder=transformers.T5GemmaModuleConfig(**part),
+            decoder=transformers.T5GemmaModuleConfig(**part),
+            vocab_size=VOCABULARY,
         )
-        model = transformers.T5GemmaForConditionalGeneration._from_config(config, attn_implementation=implementation).eval()
+        model = transformers.T5GemmaForConditionalGeneration._from_config(
+            config, attn_implementation=implementation
+        ).eval()
         ids, mask = tokens(3, 18), padding("right", 18)
         results.append(model(input_ids=ids, attention_mask=mask, decoder_input_ids=tokens(3, 12, seed=2)).logits)
     torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
@@ -273,7 +298,10 @@ class _Layer(torch.nn.Module):
 def test_position_bias(masked, causal):
     generator = torch.Generator().manual_seed(5)
     query = torch.randn(2, 4, 9, 16, generator=generator, dtype=torch.float64)
-    key, value = (torch.randn(2, 2, 12 if causal and not masked else 9, 16, generator=generator, dtype=torch.float64) for _ in range(2))
+    key, value = (
+        torch.randn(2, 2, 12 if causal and not masked else 9, 16, generator=generator, dtype=torch.float64)
+        for _ in range(2)
+    )
     seq_k = key.shape[2]
     bias = torch.randn(1, 4, 9, seq_k, generator=generator, dtype=torch.float64)
     mask = torch.rand(2, 1, 9, seq_k, generator=generator) > 0.2 if masked else None
@@ -283,7 +311,9 @@ def test_position_bias(masked, causal):
         total = torch.where(mask, bias, float("-inf"))
     elif causal:
         total = torch.where(torch.ones(9, seq_k, dtype=torch.bool).tril(), bias, float("-inf"))
-    expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, total, enable_gqa=True).transpose(1, 2)
+    expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, total, enable_gqa=True).transpose(
+        1, 2
+    )
     torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-4)
     assert output.is_contiguous()
 

@@ -13,19 +13,21 @@
 #include <string_view>
 #include <vector>
 
+#include "aule/export.h"
+
 namespace aule {
 
 /// Library version, "major.minor.patch".
-const char* version() noexcept;
+AULE_API const char* version() noexcept;
 
 inline constexpr int kMaxRank = 8;
 
 enum class DType : std::uint8_t { kFloat32 = 0, kFloat64 = 1, kFloat16 = 2, kBFloat16 = 3, kBool = 4 };
 
 /// Bytes of one element.
-std::int64_t dtype_size(DType dtype) noexcept;
+AULE_API std::int64_t dtype_size(DType dtype) noexcept;
 /// "float32", "bfloat16", ...
-const char* dtype_name(DType dtype) noexcept;
+AULE_API const char* dtype_name(DType dtype) noexcept;
 
 enum class ErrorCode : std::uint8_t {
   kInvalidArgument = 1,  ///< a shape, stride or value is wrong
@@ -36,7 +38,7 @@ enum class ErrorCode : std::uint8_t {
   kInternal = 6,
 };
 
-class Error : public std::runtime_error {
+class AULE_API Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
   ErrorCode code() const noexcept { return code_; }
@@ -46,7 +48,7 @@ class Error : public std::runtime_error {
 };
 
 /// A strided view of caller-owned memory. Strides count elements, not bytes.
-struct Tensor {
+struct AULE_API Tensor {
   void* data = nullptr;
   DType dtype = DType::kFloat32;
   int rank = 0;
@@ -95,7 +97,7 @@ struct AttentionOptions {
 /// out (..., heads_q, seq_q, head_dim_v) of q's dtype. Leading sizes of q, k, v broadcast to out's. heads_q is
 /// a multiple of heads_kv (GQA; query head h reads K/V head h / (heads_q / heads_kv)).
 /// lse, optional: float32 (float64 for float64 input) (..., heads_q, seq_q), natural logarithm, -inf where a row sees no key.
-void attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out, const Tensor& lse = {},
+AULE_API void attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out, const Tensor& lse = {},
                        const AttentionOptions& options = {});
 
 /// What backward reads beside q, k, v: the forward call's results and the gradients of them.
@@ -113,13 +115,13 @@ struct Gradients {
 };
 
 /// FlashAttention-2 backward (Dao 2023, algorithm 2). Deterministic: no atomics.
-void attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const BackwardInputs& inputs,
+AULE_API void attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const BackwardInputs& inputs,
                         const Gradients& gradients, const AttentionOptions& options = {});
 
 enum class Pass : std::uint8_t { kForward = 0, kBackward = 1 };
 
 /// What would run for this call, and why every other back end would not. Nothing is computed; data pointers may be null.
-std::string explain(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options = {},
+AULE_API std::string explain(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options = {},
                     Pass pass = Pass::kForward);
 
 struct DeviceDescription {
@@ -128,10 +130,10 @@ struct DeviceDescription {
   std::string details;  ///< "2 threads, AVX3_ZEN4 (of AVX2, AVX3, ...)"
 };
 /// Devices that this build can use on this machine, the preferred one first.
-std::vector<DeviceDescription> devices();
+AULE_API std::vector<DeviceDescription> devices();
 
 /// Threads that CPU kernels use when a call does not say; 0 restores the default (AULE_NUM_THREADS or all cores).
-void set_num_threads(int count);
-int num_threads();
+AULE_API void set_num_threads(int count);
+AULE_API int num_threads();
 
 }  // namespace aule

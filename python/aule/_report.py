@@ -97,8 +97,7 @@ def print_summary(groups: list[GroupResult], stream: TextIO = sys.stdout) -> Non
 
 def _command_output(command: list[str]) -> str:
     try:
-        here = Path(__file__).resolve().parent
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, cwd=here, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
 
@@ -117,7 +116,9 @@ def cpu_name() -> str:
 def environment() -> dict[str, Any]:
     """Where a measurement was made: enough to repeat it."""
     torch = import_torch()
-    commit = _command_output(["git", "rev-parse", "HEAD"])
+    top = _command_output(["git", "rev-parse", "--show-toplevel"])
+    in_source_tree = bool(top) and (Path(top) / "include" / "aule" / "aule.hpp").exists()
+    commit = _command_output(["git", "rev-parse", "HEAD"]) if in_source_tree else ""
     return {
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "cpu": cpu_name(),

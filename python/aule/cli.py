@@ -139,6 +139,7 @@ def verify(arguments: argparse.Namespace) -> int:
     if not _need_numpy("verify"):
         return 2
     from . import _verify
+    from .cases import conformance_cases
 
     backends = arguments.backend or _verify.available_backends()
     unknown = sorted(set(backends) - set(_verify.available_backends()))
@@ -152,12 +153,15 @@ def verify(arguments: argparse.Namespace) -> int:
     def wanted(case: Case) -> bool:
         return all(part in case.name or part == case.axis for part in arguments.only or ())
 
+    cases = [case for case in conformance_cases() if wanted(case)]
+    if not cases:
+        print("aule verify: no case matches --only; --list shows them", file=sys.stderr)
+        return 2
     if arguments.list:
-        for case in _verify.conformance_cases():
-            if wanted(case):
-                print(f"{case.axis:<16}{case}")
+        for case in cases:
+            print(f"{case.axis:<16}{case}")
         return 0
-    return 0 if _verify.verify(backends, wanted) else 1
+    return 0 if _verify.verify(backends, cases) else 1
 
 
 def bench(arguments: argparse.Namespace) -> int:

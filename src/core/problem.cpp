@@ -172,7 +172,7 @@ class CallBuilder {
     if (gradients.dmask.defined() && problem_.mask_kind != MaskKind::kFloat) {
       fail("dmask", "no tensor without a float mask", format_sizes(sizes_of(gradients.dmask)));
     }
-    add_output("dmask", &AttentionArgs::dmask, gradients.dmask, DType::kFloat32, sizes_of(options_.mask), 0, false,
+    add_output("dmask", &AttentionArgs::dmask, gradients.dmask, lse_dtype(), sizes_of(options_.mask), 0, false,
                kFeatureMaskGradient);
     if (gradients.dsinks.defined() && !options_.sinks.defined()) {
       fail("dsinks", "no tensor without sinks", format_sizes(sizes_of(gradients.dsinks)));

@@ -108,12 +108,16 @@ void softmax_row(const AttentionProblem& problem, const AttentionArgs& args, std
   }
 }
 
+/// Statistics, and the gradient of a mask, are float64 for float64 problems and float32 otherwise.
+DType lse_dtype(const AttentionProblem& problem) { return problem.dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32; }
+
 /// Sums over the dimensions that the mask broadcasts.
 struct MaskGradient {
   const AttentionArgs& args;
+  DType dtype;
   std::vector<double> sums;
 
-  MaskGradient(const AttentionProblem& problem, const AttentionArgs& args_) : args(args_) {
+  MaskGradient(const AttentionProblem& problem, const AttentionArgs& args_) : args(args_), dtype(lse_dtype(problem)) {
     if (!problem.has(kFeatureMaskGradient)) return;
     const std::int64_t* size = args.dmask_size;
     sums.resize(static_cast<std::size_t>(size[0] * size[1] * size[2] * size[3]));
@@ -130,13 +134,12 @@ struct MaskGradient {
       for (std::int64_t h = 0; h < size[1]; ++h)
         for (std::int64_t i = 0; i < size[2]; ++i)
           for (std::int64_t j = 0; j < size[3]; ++j) {
-            const double before = args.accumulate_shared_gradients ? read(args.dmask, DType::kFloat32, b, h, i, j) : 0;
-            write(args.dmask, DType::kFloat32, before + at(b, h, i, j), b, h, i, j);
+            const double before = args.accumulate_shared_gradients ? read(args.dmask, dtype, b, h, i, j) : 0;
+            write(args.dmask, dtype, before + at(b, h, i, j), b, h, i, j);
           }
   }
 };
 
-DType lse_dtype(const AttentionProblem& problem) { return problem.dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32; }
 
 }  // namespace
 

@@ -5,16 +5,15 @@
 
 transformers calls two functions: `aule_mask` once per forward pass and `aule_attention` in every layer; all that passes
 between them is one tensor or None. A model's causal line and sliding window are rules that the kernel knows, so that a
-mask of seq_q x seq_k elements is only made where the rules do not suffice. The forms of a mask are:
+mask of seq_q x seq_k elements is only made where the rules do not suffice. A mask is one of:
 
-| mask | means |
-|---|---|
-| None | SDPA's rule: causal from the top left if the module is causal and there is more than one query |
-| bool or float (batch, 1 or heads, seq_q or 1, seq_k) | complete: nothing else hides a key |
-| bool (batch, seq_k + extra) | the first seq_k columns say which keys are no padding; causal from the bottom right; with a sliding window of W keys if extra = 1 + W. Without rows: no padding. See `_band_mask` |
+- None: SDPA's rule, causal from the top left if the module is causal and there is more than one query.
+- Four dimensions, bool or float, (batch, 1 or heads, 1 or seq_q, seq_k): complete, nothing else hides a key.
+- Two dimensions, bool, (batch, seq_k + extra): the first seq_k columns say which keys are tokens and which padding, no
+  rows say that there is no padding; causal from the bottom right; extra = 1 + W means a sliding window of W keys.
 
 The window travels in the mask's width, and not in the keyword `sliding_window` alone, because some models (Qwen2-MoE,
-PhiMoE) pass that keyword only through their mask; and not in an attribute, because `detach`, `to` and gradient
+PhiMoE) apply it through their mask only; and not in an attribute of the tensor, because `detach`, `to` and gradient
 checkpointing lose those.
 """
 
@@ -24,10 +23,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from aule import flash_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import causal_mask_function, prepare_padding_mask, sdpa_mask
-
-from aule import flash_attention
 
 NAME = "aule"
 
@@ -51,14 +49,19 @@ def aule_attention(
     """One layer's attention, as `transformers.AttentionInterface` wants it.
 
     query (batch, heads_q, seq_q, head_dim_qk), key (batch, heads_kv, seq_k, head_dim_qk), value (batch, heads_kv, seq_k,
-    head_dim_v), KV heads not repeated; attention_mask: see the module's text; position_bias (broadcastable to batch, heads_q,
-    seq_q, seq_k) is added to the scores; s_aux (heads_q) are attention sinks. Returns (batch, seq_q, heads_q, head_dim_v),
-    contiguous, and None: the probabilities never exist, so that `output_attentions=True` is refused.
+    head_dim_v): KV heads are not repeated. attention_mask: see the module's text. sliding_window: keys that a query
+    sees, itself included; used where there is no mask. position_bias (broadcastable to batch, heads_q, seq_q, seq_k) is
+    added to the scores. s_aux (heads_q) are attention sinks. Returns (batch, seq_q, heads_q, head_dim_v), contiguous,
+    and None: the probabilities never exist, so that `output_attentions=True` is refused with a ValueError.
     """
     if kwargs.get("output_attentions"):
-        raise ValueError('attn_implementation="aule" computes no attention probabilities, but got output_attentions=True; use "eager"')
+        raise ValueError(
+            'attn_implementation="aule" computes no attention probabilities, but got output_attentions=True; use "eager"'
+        )
     if cache is not None:
-        raise NotImplementedError('attn_implementation="aule" does not read the paged cache of continuous batching yet; use "sdpa"')
+        raise NotImplementedError(
+            'attn_implementation="aule" does not read the paged cache of continuous batching yet; use "sdpa"'
+        )
 
     seq_q, seq_k = query.shape[2], key.shape[2]
     causal = False
@@ -105,11 +108,11 @@ def aule_mask(
     allow_is_causal_skip: bool = True,
     **kwargs: Any,
 ) -> torch.Tensor | None:
-    """The mask of one forward pass, as `transformers.AttentionMaskInterface` wants it; the forms are in the module's text.
+    """The mask of one forward pass, as `transformers.AttentionMaskInterface` wants it; its forms are in the module's text.
 
-    Query i stands at position q_offset + i, key j at kv_offset + j. attention_mask is the bool padding mask (batch, up to
-    kv_offset + kv_length), true for a token. Falls back to `sdpa_mask`, which builds the mask from mask_function, for every
-    pattern but causal and sliding-window causal, and while a graph is traced: what it decides depends on values.
+    Query i stands at position q_offset + i, key j at kv_offset + j. attention_mask is the bool padding mask (batch, up
+    to kv_offset + kv_length), true for a token. Falls back to `sdpa_mask`, which evaluates mask_function everywhere, for
+    every pattern but causal and sliding-window causal, and while a graph is traced: what it decides depends on values.
     """
 
     def complete() -> torch.Tensor | None:
@@ -144,9 +147,9 @@ def aule_mask(
         if bool(padding[:, :used].all()):
             padding = None
     bottom_right = distance == kv_length - q_length
-    if padding is None and window is None:
-        if distance == 0 and q_length > 1 or bottom_right and q_length == 1:
-            return None
+    sdpa_would_do = (distance == 0 and q_length > 1) or (bottom_right and q_length == 1)
+    if padding is None and window is None and sdpa_would_do:
+        return None
     if not bottom_right:
         return complete()
     return _band_mask(padding, kv_length, window, kwargs.get("device", "cpu"))
@@ -162,7 +165,7 @@ def _is_sliding_window(mask_function: Callable[..., Any], window: int) -> bool:
 
 
 def _band_mask(padding: torch.Tensor | None, seq_k: int, window: int | None, device: Any) -> torch.Tensor:
-    """The 2-D form of a mask: padding (batch, seq_k), or no rows; as many columns more as the window has keys, plus 1."""
+    """The form of two dimensions: padding (batch, seq_k) or no rows, and 1 + window columns more."""
     extra = 0 if window is None else 1 + window
     if padding is None:
         return torch.ones(0, seq_k + extra, dtype=torch.bool, device=device)
@@ -170,7 +173,7 @@ def _band_mask(padding: torch.Tensor | None, seq_k: int, window: int | None, dev
 
 
 def _read_band_mask(mask: torch.Tensor, seq_k: int) -> tuple[torch.Tensor | None, tuple[int, int]]:
-    """What `_band_mask` wrote: the padding mask (batch, 1, 1, seq_k) or None, and the window (left, right) from the bottom right."""
+    """What `_band_mask` wrote: padding (batch, 1, 1, seq_k) or None, and the window (left, right) from the bottom right."""
     extra = mask.shape[1] - seq_k
     if extra < 0 or extra == 1:
         raise ValueError(f"attention_mask: expected (batch, seq_k) with seq_k = {seq_k}, but got {tuple(mask.shape)}")
