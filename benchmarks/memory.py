@@ -40,9 +40,10 @@ def measure(path: str, seq: int, heads: int, dim: int, dtype: str, backward: boo
     """Runs in a process of its own. growth in bytes, seconds of the one call."""
     import time
 
-    import aule
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    import aule
 
     sdpa = torch.nn.functional.scaled_dot_product_attention
     backend = {"torch-flash": SDPBackend.FLASH_ATTENTION, "torch-math": SDPBackend.MATH}.get(path)

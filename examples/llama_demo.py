@@ -82,8 +82,9 @@ def load_tokenizer() -> Any:
 @contextlib.contextmanager
 def rebound() -> Iterator[None]:
     """The one-line drop-in."""
-    import aule
     import torch
+
+    import aule
 
     original = torch.nn.functional.scaled_dot_product_attention
     torch.nn.functional.scaled_dot_product_attention = aule.flash_attention
@@ -246,7 +247,7 @@ def long_prompt(tokenizer: Any, length: int) -> bool:
             results[way] = json.loads(child.stdout.splitlines()[-1])
             r = results[way]
             print(
-                f"    {r['seconds']:6.1f} s  {length / r['seconds']:7.0f} tokens/s  peak memory +{r['peak_mib']:,.0f} MiB",
+                f"    {r['seconds']:.1f} s, {length / r['seconds']:.0f} tokens/s, peak memory +{r['peak_mib']:.0f} MiB",
                 flush=True,
             )
     if "math" in results:
@@ -260,8 +261,9 @@ def long_prompt(tokenizer: Any, length: int) -> bool:
 
 def show_what_ran(model: Any) -> None:
     """Prints which back end takes the two kinds of call that the model makes."""
-    import aule
     import torch
+
+    import aule
 
     config = model.config
     print("\n== What ran where (aule.explain)")
@@ -288,8 +290,9 @@ def main() -> int:
         return 0
 
     print("Importing PyTorch and transformers ...", flush=True)
-    import aule
     import torch
+
+    import aule
 
     print(f"aule {aule.__version__}, PyTorch {torch.__version__} with {torch.get_num_threads()} threads")
     for device in aule.devices():

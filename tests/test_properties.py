@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import aule
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, note
+from hypothesis import strategies as st
+
+import aule
 from aule._arrays import LAYOUTS, Layout
 from aule._verify import available_backends, judge, result_dtypes, run_case, truth_values
 from cases import FLOAT_DTYPES, QKV, Case, make_inputs
-from hypothesis import given, note
-from hypothesis import strategies as st
 from torch_math import math_values, to_torch
 
 BACKENDS = available_backends()

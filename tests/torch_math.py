@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
 from aule._arrays import Array
 from aule._oracle import keep_factors, visible
 from aule.cases import QKV, Inputs
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def to_torch(array: Array) -> torch.Tensor:

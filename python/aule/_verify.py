@@ -39,7 +39,7 @@ class Outputs:
 def result_dtypes(dtype: str) -> dict[str, str]:
     """The element type of each result of a call on `dtype` tensors."""
     wide = "float64" if dtype == "float64" else "float32"
-    return {"out": dtype, "lse": wide, "q": dtype, "k": dtype, "v": dtype, "mask": "float32", "sinks": "float32"}
+    return {"out": dtype, "lse": wide, "q": dtype, "k": dtype, "v": dtype, "mask": wide, "sinks": "float32"}
 
 
 def _optional(array: Array | None) -> Any:
@@ -105,7 +105,9 @@ def truth_values(inputs: Inputs, few_numbers: bool = False) -> tuple[dict[str, n
     is a yardstick if it is the largest of many; of a single number it may happen to be 0.
     """
     result = oracle(inputs, np.longdouble if inputs.case.dtype == "float64" else np.float64)
-    magnitudes = {name: size for name, size in result.magnitudes.items() if name in result.gradients}
+    # Backward knows the probabilities by the stored lse, whose absolute rounding is their relative error.
+    largest = 1.0 + float(np.abs(result.lse[np.isfinite(result.lse)]).max(initial=0.0))
+    magnitudes = {name: size * largest for name, size in result.magnitudes.items() if name in result.gradients}
     if few_numbers:
         magnitudes = {
             name: size * (4 + result.score_terms) if name != "lse" else 4 + size
@@ -187,7 +189,8 @@ def judge(
     magnitudes: Mapping[str, float],
 ) -> list[Comparison]:
     """Compares every result in `actual`. lse counts only where out is a number: a NaN row has no lse to agree on."""
-    dtypes = result_dtypes(case.dtype)
+    # Gradients of mask and sinks are float32, but rest on an out that was rounded to the type of the call.
+    dtypes = result_dtypes(case.dtype) | {"mask": case.dtype, "sinks": "float32" if case.dtype == "float64" else case.dtype}
     found = []
     for name, values in actual.items():
         expected, yard = truth[name], plain[name]

@@ -142,16 +142,17 @@ class BackwardTask {
     const std::int64_t count = std::min(config_.block_k, problem_.seq_k - j0);
     bool packed = false;
     for (std::int64_t p = 0; p < panels; ++p) {
-      if (!tiles_.visible(p, j0, count)) continue;
+      const std::int64_t visible = tiles_.visible(p, j0, count);
+      if (visible == 0) continue;
       if (!packed) {
         tiles_.pack_block(batch_, head_, j0, count);
         if constexpr (std::is_same_v<T, Bf16Pair>)
           PackRowPairs(tiles_.key_source(batch_, head_, j0), count, problem_.head_dim_qk, key_pairs_, problem_.head_dim_qk);
         packed = true;
       }
-      tiles_.compute(p, j0, count);
-      tiles_.apply_softcap_derivative(p, count);
-      accumulate(p, j0, count);
+      tiles_.compute(p, j0, visible);
+      tiles_.apply_softcap_derivative(p, visible);
+      accumulate(p, j0, visible);
     }
   }
 

@@ -269,16 +269,17 @@ class ForwardTask {
     locate_block(j0);
     for (std::int64_t p = 0; p < panels_; ++p) {
       PanelState<T>& state = state_[p];
-      const Visibility band = rules_.band(state.panel, j0, count);
-      if (band == Visibility::kHidden) continue;
-      const Visibility mask = rules_.load_mask(state.panel, j0, count, mask_);
+      const std::int64_t visible = rules_.visible_count(state.panel, j0, count);
+      const Visibility band = rules_.band(state.panel, j0, visible);
+      if (band == Visibility::kHidden || visible == 0) continue;
+      const Visibility mask = rules_.load_mask(state.panel, j0, visible, mask_);
       if (mask == Visibility::kHidden) continue;
       if (!packed && !state.narrow) {
         keys_ = RowsInPlaceOrPacked(k_source_, count, problem_.head_dim_qk, k_);
         values_ = RowPairsInPlaceOrPacked(v_source_, count, problem_.head_dim_v, v_);
         packed = true;
       }
-      tile(state, j0, count, mask == Visibility::kPartial ? mask_ : nullptr, band);
+      tile(state, j0, visible, mask == Visibility::kPartial ? mask_ : nullptr, band);
     }
   }
 

@@ -80,12 +80,13 @@ class GradientTiles {
     return sink == ScoreRules<Acc>::kHidden ? Acc{0} : std::exp(sink - lse);
   }
 
-  /// Whether the rows of panel p see any of the keys; reads their mask.
-  bool visible(std::int64_t p, std::int64_t j0, std::int64_t count) {
+  /// How many of the keys the rows of panel p may see, counted from j0; reads their mask.
+  std::int64_t visible(std::int64_t p, std::int64_t j0, std::int64_t count) {
+    count = rules_.visible_count(state_[p].panel, j0, count);
     band_ = rules_.band(state_[p].panel, j0, count);
-    if (band_ == Visibility::kHidden) return false;
+    if (band_ == Visibility::kHidden || count == 0) return 0;
     mask_visibility_ = rules_.load_mask(state_[p].panel, j0, count, mask_);
-    return mask_visibility_ != Visibility::kHidden;
+    return mask_visibility_ == Visibility::kHidden ? 0 : count;
   }
 
   Source key_source(std::int64_t batch, std::int64_t head, std::int64_t j0) const { return source(args_.k, batch, head, j0); }

@@ -59,11 +59,12 @@ class MaskGradientTask {
     const Panel& panel = tiles_.panel(0);
     for (std::int64_t j0 = 0; j0 < problem_.seq_k; j0 += config_.block_k) {
       const std::int64_t count = std::min(config_.block_k, problem_.seq_k - j0);
-      if (!tiles_.visible(0, j0, count)) continue;
-      tiles_.pack_block(b, h / problem_.group_size(), j0, count);
-      tiles_.compute(0, j0, count);
+      const std::int64_t visible = tiles_.visible(0, j0, count);
+      if (visible == 0) continue;
+      tiles_.pack_block(b, h / problem_.group_size(), j0, visible);
+      tiles_.compute(0, j0, visible);
       const Acc* g = tiles_.g();
-      for (std::int64_t j = 0; j < count; ++j)
+      for (std::int64_t j = 0; j < visible; ++j)
         for (std::int64_t r = 0; r < panel.rows; ++r) sum_[(j0 + j) * sum_rows() + (sum_rows() == 1 ? 0 : r)] += g[j * panel.pitch + r];
     }
   }

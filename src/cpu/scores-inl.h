@@ -66,6 +66,11 @@ class ScoreRules {
     return full ? Visibility::kFull : Visibility::kPartial;
   }
 
+  /// Of keys [j0, j0 + count), how many come before the first one that the band hides from all rows of the panel.
+  std::int64_t visible_count(const Panel& panel, std::int64_t j0, std::int64_t count) const {
+    return std::clamp<std::int64_t>(panel.last_position + problem_.band_upper - j0 + 1, 0, count);
+  }
+
   /// Reads the mask of a tile, in units of log 2, hidden entries as -inf. kFull: there is nothing to add.
   Visibility load_mask(const Panel& panel, std::int64_t j0, std::int64_t count, Acc* HWY_RESTRICT tile) const {
     if (problem_.mask_kind == MaskKind::kNone) return Visibility::kFull;

@@ -23,9 +23,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from aule import flash_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import causal_mask_function, prepare_padding_mask, sdpa_mask
+
+from aule import flash_attention
 
 NAME = "aule"
 
@@ -48,15 +49,16 @@ def aule_attention(
 ) -> tuple[torch.Tensor, None]:
     """One layer's attention, as `transformers.AttentionInterface` wants it.
 
-    query (batch, heads_q, seq_q, head_dim_qk), key (batch, heads_kv, seq_k, head_dim_qk), value (batch, heads_kv, seq_k,
-    head_dim_v): KV heads are not repeated. attention_mask: see the module's text. sliding_window: keys that a query
-    sees, itself included; used where there is no mask. position_bias (broadcastable to batch, heads_q, seq_q, seq_k) is
-    added to the scores. s_aux (heads_q) are attention sinks. Returns (batch, seq_q, heads_q, head_dim_v), contiguous,
-    and None: the probabilities never exist, so that `output_attentions=True` is refused with a ValueError.
+    query (batch, heads_q, seq_q, head_dim_qk), key (batch, heads_kv, seq_k, head_dim_qk), value (batch, heads_kv,
+    seq_k, head_dim_v): KV heads are not repeated. attention_mask: see the module's text. sliding_window: keys that a
+    query sees, itself included; used where there is no mask. position_bias (broadcastable to batch, heads_q, seq_q,
+    seq_k) is added to the scores. s_aux (heads_q) are attention sinks. Returns (batch, seq_q, heads_q, head_dim_v),
+    contiguous, and None: the probabilities never exist, so that `output_attentions=True` is refused (ValueError).
     """
     if kwargs.get("output_attentions"):
         raise ValueError(
-            'attn_implementation="aule" computes no attention probabilities, but got output_attentions=True; use "eager"'
+            'attn_implementation="aule" computes no attention probabilities, but got output_attentions=True;'
+            ' use "eager"'
         )
     if cache is not None:
         raise NotImplementedError(
@@ -108,11 +110,12 @@ def aule_mask(
     allow_is_causal_skip: bool = True,
     **kwargs: Any,
 ) -> torch.Tensor | None:
-    """The mask of one forward pass, as `transformers.AttentionMaskInterface` wants it; its forms are in the module's text.
+    """The mask of one forward pass, as `transformers.AttentionMaskInterface` wants it: see the module's text.
 
     Query i stands at position q_offset + i, key j at kv_offset + j. attention_mask is the bool padding mask (batch, up
-    to kv_offset + kv_length), true for a token. Falls back to `sdpa_mask`, which evaluates mask_function everywhere, for
-    every pattern but causal and sliding-window causal, and while a graph is traced: what it decides depends on values.
+    to kv_offset + kv_length), true for a token. Falls back to `sdpa_mask`, which evaluates mask_function everywhere,
+    for every pattern but causal and sliding-window causal, and while a graph is traced: what it decides depends on
+    values.
     """
 
     def complete() -> torch.Tensor | None:
@@ -173,7 +176,7 @@ def _band_mask(padding: torch.Tensor | None, seq_k: int, window: int | None, dev
 
 
 def _read_band_mask(mask: torch.Tensor, seq_k: int) -> tuple[torch.Tensor | None, tuple[int, int]]:
-    """What `_band_mask` wrote: padding (batch, 1, 1, seq_k) or None, and the window (left, right) from the bottom right."""
+    """What `_band_mask` wrote: padding (batch, 1, 1, seq_k) or None; the window (left, right) from the bottom right."""
     extra = mask.shape[1] - seq_k
     if extra < 0 or extra == 1:
         raise ValueError(f"attention_mask: expected (batch, seq_k) with seq_k = {seq_k}, but got {tuple(mask.shape)}")
