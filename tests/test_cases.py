@@ -25,10 +25,10 @@ THREADS = (1, 2, 3, 7)
 
 @lru_cache(maxsize=4)
 def prepared(name: str) -> tuple[Inputs, dict[str, np.ndarray], dict[str, np.ndarray], dict[str, float]]:
-    """Inputs, truth, PyTorch's results and magnitudes; computed once for all back ends."""
+    """Inputs, truth, PyTorch's results and rounding; computed once for all back ends."""
     inputs = make_inputs(CASES[name])
-    truth, magnitudes = truth_values(inputs)
-    return inputs, truth, math_values(inputs), magnitudes
+    truth, rounding = truth_values(inputs)
+    return inputs, truth, math_values(inputs), rounding
 
 
 def failures(comparisons: list[Comparison], case: Case, backend: str) -> str:
@@ -59,9 +59,9 @@ def test_oracle_agrees_with_pytorch(name: str) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", CASES)
 def test_case(name: str, backend: str) -> None:
-    inputs, truth, torch_values, magnitudes = prepared(name)
+    inputs, truth, torch_values, rounding = prepared(name)
     outputs = run_case(inputs, backend)
-    message = failures(judge(inputs.case, outputs.values(), truth, torch_values, magnitudes), inputs.case, backend)
+    message = failures(judge(inputs.case, outputs.values(), truth, torch_values, rounding), inputs.case, backend)
     assert not message, message
     for result, array in outputs.arrays.items():
         assert array.gaps_are_untouched(), f"{backend} wrote between the elements of {result}: {inputs.case}"

@@ -96,8 +96,8 @@ def cases(draw: st.DrawFn, max_leading: int = 2) -> Case:
 
 def fail_if_wrong(case: Case, actual: dict[str, np.ndarray], what: str) -> None:
     inputs = make_inputs(case)
-    truth, magnitudes = truth_values(inputs, few_numbers=True)
-    comparisons = judge(case, actual, truth, math_values(inputs), magnitudes)
+    truth, rounding = truth_values(inputs, few_numbers=True)
+    comparisons = judge(case, actual, truth, math_values(inputs), rounding)
     wrong = [comparison.where for comparison in comparisons if not comparison.ok]
     assert not wrong, f"\n{what}: {case}\n  " + "\n  ".join(wrong)
 
@@ -152,7 +152,7 @@ def test_any_call_through_torch(case: Case) -> None:
     if inputs.dlse is not None:
         outputs, seeds = [*outputs, lse], [*seeds, torch.from_numpy(np.array(inputs.dlse)).to(lse.dtype)]
     gradients = torch.autograd.grad(outputs, [leaves[name] for name in wanted], seeds)
-    truth, magnitudes = truth_values(inputs, few_numbers=True)
+    truth, rounding = truth_values(inputs, few_numbers=True)
     found = {}
     for name, gradient in zip(wanted, gradients, strict=True):
         assert gradient.shape == leaves[name].shape and gradient.dtype == leaves[name].dtype, name
@@ -160,7 +160,7 @@ def test_any_call_through_torch(case: Case) -> None:
         if name in QKV:  # the truth has the broadcast sizes; autograd summed over them
             truth[name] = _summed(truth[name], found[name].shape)
     yard = math_values(inputs, expand=False)
-    comparisons = judge(case, found, truth, yard, magnitudes)
+    comparisons = judge(case, found, truth, yard, rounding)
     wrong = [comparison.where for comparison in comparisons if not comparison.ok]
     assert not wrong, f"\nautograd: {case}\n  " + "\n  ".join(wrong)
 

@@ -81,7 +81,8 @@ typedef struct aule_backward_inputs {
   const aule_tensor* dlse; /* gradient of lse, or NULL */
 } aule_backward_inputs;
 
-/* What backward writes; NULL is not computed. dmask: float32, the mask's own sizes; dsinks: float32 (heads_q). */
+/* What backward writes; NULL is not computed. dmask: float32 (float64 for float64 inputs), the mask's own sizes; dsinks: float32
+ * (heads_q). */
 typedef struct aule_gradients {
   size_t struct_size;
   const aule_tensor* dq;

@@ -34,13 +34,16 @@ class Result:
 
     magnitudes: the size of the terms that each result sums up; where they cancel, rounding is relative to it.
     score_terms: the same for the scores, whose absolute error is the relative error of everything that follows.
+    largest_score: the largest finite one. spreads: root of the sum of squared terms, for gradients that sum over rows.
     """
 
     out: np.ndarray
     lse: np.ndarray
     gradients: dict[str, np.ndarray] = field(default_factory=dict)
     magnitudes: dict[str, float] = field(default_factory=dict)
+    spreads: dict[str, float] = field(default_factory=dict)
     score_terms: float = 0.0
+    largest_score: float = 0.0
 
 
 def philox_words(seed: int, batch_heads: int, seq_q: int, seq_k: int) -> np.ndarray:
@@ -165,8 +168,10 @@ def _attention(q: Any, k: Any, v: Any, rules: Rules, dout: Any, dlse: Any, compu
     out = np.matmul(dropped, vals)
     lse = np.where(nothing, compute(-np.inf), np.log(total) + shift)[..., 0]
     sizes = np.abs(scale) * np.matmul(np.abs(q), np.swapaxes(np.abs(keys), -1, -2)) + np.abs(scores)
-    result = Result(out, lse, score_terms=_largest(np.where(np.isfinite(scores), sizes, 0)))
-    result.magnitudes = {"out": _largest(np.matmul(dropped, np.abs(vals))), "lse": result.score_terms}
+    finite = np.abs(scores) < 6e4  # beyond that lies what masks use for "hidden"
+    result = Result(out, lse, score_terms=_largest(np.where(finite, sizes, 0)))
+    result.largest_score = _largest(np.where(finite, scores, 0))
+    result.magnitudes = {"out": _largest(np.matmul(dropped, np.abs(vals)))}
     if dout is None:
         return result
 
@@ -196,8 +201,12 @@ def _attention(q: Any, k: Any, v: Any, rules: Rules, dout: Any, dlse: Any, compu
     if rules.mask is not None and rules.mask.dtype != np.bool_:
         result.gradients["mask"] = _sum_to(dscores, rules.mask.shape)
         result.magnitudes["mask"] = _largest(_sum_to(terms, rules.mask.shape))
+        of_rows = terms.sum(axis=-1, keepdims=True) if rules.mask.shape[-1] == 1 else terms
+        result.spreads["mask"] = _largest(np.sqrt(_sum_to(of_rows**2, rules.mask.shape)))
     if sinks is not None and sink_weight is not None:
         sink_prob = sink_weight / total
         result.gradients["sinks"] = _sum_to(sink_prob * (extra - delta), (heads_q, 1, 1))[:, 0, 0]
-        result.magnitudes["sinks"] = _largest(_sum_to(sink_prob * (np.abs(extra) + np.abs(delta)), (heads_q, 1, 1)))
+        sink_terms = sink_prob * (np.abs(extra) + np.abs(delta))
+        result.magnitudes["sinks"] = _largest(_sum_to(sink_terms, (heads_q, 1, 1)))
+        result.spreads["sinks"] = _largest(np.sqrt(_sum_to(sink_terms**2, (heads_q, 1, 1))))
     return result

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 #include <thread>
 
@@ -20,11 +21,12 @@ void set_sizes(Tensor& tensor, std::initializer_list<std::int64_t> sizes) {
   std::copy(sizes.begin(), sizes.end(), tensor.sizes);
 }
 
-/// Zeroes float32 elements in any layout.
+/// Zeroes the elements of a tensor of any layout.
 void fill_zero(const Tensor& tensor, std::int64_t offset = 0, int dim = 0) {
   if (tensor.numel() == 0) return;
   if (dim == tensor.rank) {
-    static_cast<float*>(tensor.data)[offset] = 0.0f;
+    const std::int64_t bytes = dtype_size(tensor.dtype);
+    std::memset(static_cast<char*>(tensor.data) + offset * bytes, 0, static_cast<std::size_t>(bytes));
     return;
   }
   for (std::int64_t i = 0; i < tensor.sizes[dim]; ++i) fill_zero(tensor, offset + i * tensor.strides[dim], dim + 1);

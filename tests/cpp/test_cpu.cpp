@@ -71,7 +71,7 @@ Outputs run(const Case& test, DType dtype, const char* backend, int threads, boo
   o.dq = Array(dtype, test.q), o.dk = Array(dtype, test.k), o.dv = Array(dtype, test.v);
   Gradients gradients;
   gradients.dq = o.dq, gradients.dk = o.dk, gradients.dv = o.dv;
-  if (!test.mask.empty() && test.mask_type != DType::kBool) o.dmask = Array(DType::kFloat32, test.mask), gradients.dmask = o.dmask;
+  if (!test.mask.empty() && test.mask_type != DType::kBool) o.dmask = Array(lse_type, test.mask), gradients.dmask = o.dmask;
   if (test.sinks) o.dsinks = Array(DType::kFloat32, {heads}), gradients.dsinks = o.dsinks;
   const Array dout = Array::random(dtype, out_sizes, 7);
   const Array dlse = Array::random(lse_type, Sizes(test.q.begin(), test.q.end() - 1), 8);
@@ -109,8 +109,8 @@ TEST_CASE("cpu: forward agrees with the reference") {
   if (!supported(false)) return;
   for (const Case& test : cases()) {
     for (const DType dtype : {DType::kFloat32, DType::kFloat64, DType::kFloat16, DType::kBFloat16}) {
-      CAPTURE(test.name);
-      CAPTURE(dtype_name(dtype));
+      CAPTURE(std::string(test.name));
+      CAPTURE(std::string(dtype_name(dtype)));
       check_close(run(test, dtype, "cpu", 2, false), run(test, dtype, "reference", 1, false), dtype);
     }
   }
@@ -120,8 +120,8 @@ TEST_CASE("cpu: backward agrees with the reference") {
   if (!supported(true)) return;
   for (const Case& test : cases()) {
     for (const DType dtype : {DType::kFloat32, DType::kFloat64, DType::kFloat16, DType::kBFloat16}) {
-      CAPTURE(test.name);
-      CAPTURE(dtype_name(dtype));
+      CAPTURE(std::string(test.name));
+      CAPTURE(std::string(dtype_name(dtype)));
       check_close(run(test, dtype, "cpu", 2, true), run(test, dtype, "reference", 1, true), dtype);
     }
   }
@@ -131,7 +131,7 @@ TEST_CASE("cpu: the same bits on any number of threads") {
   if (!supported(false)) return;
   const bool backward = supported(true);
   for (const Case& test : cases()) {
-    CAPTURE(test.name);
+    CAPTURE(std::string(test.name));
     const Outputs one = run(test, DType::kFloat32, "cpu", 1, backward);
     for (const int threads : {2, 3, 8}) {
       const Outputs many = run(test, DType::kFloat32, "cpu", threads, backward);

@@ -222,7 +222,7 @@ struct GradientCase {
 };
 
 void check_gradients(const GradientCase& test) {
-  CAPTURE(test.name);
+  CAPTURE(std::string(test.name));
   Array q = Array::random(DType::kFloat64, test.q, 1), k = Array::random(DType::kFloat64, test.k, 2);
   Array v = Array::random(DType::kFloat64, test.v, 3), mask, sinks, slopes;
   const std::int64_t heads = test.q[test.q.size() - 3];
@@ -248,11 +248,11 @@ void check_gradients(const GradientCase& test) {
   Gradients gradients;
   gradients.dq = dq, gradients.dk = dk, gradients.dv = dv;
   const bool float_mask = !test.mask.empty() && test.mask_type != DType::kBool;
-  if (float_mask) dmask = Array(DType::kFloat32, test.mask), gradients.dmask = dmask;
+  if (float_mask) dmask = Array(DType::kFloat64, test.mask), gradients.dmask = dmask;
   if (test.sinks) dsinks = Array(DType::kFloat32, {heads}), gradients.dsinks = dsinks;
   attention_backward(q, k, v, {result.out, result.lse, w, u}, gradients, options);
 
-  const auto compare = [&](const char* name, Array& input, const Array& gradient, double step, double tolerance) {
+  const auto compare = [&](const std::string& name, Array& input, const Array& gradient, double step, double tolerance) {
     for (std::int64_t i = 0; i < input.size(); ++i) {
       const double before = input[i];
       input.set(i, before + step);
@@ -269,7 +269,8 @@ void check_gradients(const GradientCase& test) {
   compare("q", q, dq, 1e-5, 1e-8);
   compare("k", k, dk, 1e-5, 1e-8);
   compare("v", v, dv, 1e-5, 1e-8);
-  if (float_mask) compare("mask", mask, dmask, test.mask_type == DType::kFloat64 ? 1e-5 : 1e-2, test.mask_type == DType::kFloat64 ? 1e-6 : 1e-4);
+  const bool exact_mask = test.mask_type == DType::kFloat64;
+  if (float_mask) compare("mask", mask, dmask, exact_mask ? 1e-5 : 1e-2, exact_mask ? 1e-8 : 1e-4);
   if (test.sinks) compare("sinks", sinks, dsinks, 1e-2, 1e-4);
 }
 
