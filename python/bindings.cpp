@@ -1,5 +1,6 @@
 // aule._core: the C++ API as Python functions. No logic: descriptions of tensors in, calls out, errors to exceptions.
-// A tensor is a tuple (data_ptr, dtype, sizes, strides) of plain integers, so that this module knows neither torch nor NumPy.
+// A tensor is a tuple (data_ptr, dtype, sizes, strides) of plain integers, so that this module knows neither torch nor
+// NumPy.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
@@ -65,9 +66,9 @@ struct Rules {
 };
 
 void attention_forward(nb::handle q, nb::handle k, nb::handle v, nb::handle out, nb::handle lse, nb::handle mask,
-                       nb::handle alibi_slopes, nb::handle sinks, int causal, std::int64_t window_left, std::int64_t window_right,
-                       std::optional<double> scale, double softcap, double dropout_p, std::uint64_t dropout_seed,
-                       const std::string& backend, int num_threads) {
+                       nb::handle alibi_slopes, nb::handle sinks, int causal, std::int64_t window_left,
+                       std::int64_t window_right, std::optional<double> scale, double softcap, double dropout_p,
+                       std::uint64_t dropout_seed, const std::string& backend, int num_threads) {
   const Rules rules{mask, alibi_slopes, sinks, causal, window_left, window_right, scale, softcap, dropout_p};
   aule::AttentionOptions options = rules.options(backend);
   options.dropout_seed = dropout_seed;
@@ -77,11 +78,12 @@ void attention_forward(nb::handle q, nb::handle k, nb::handle v, nb::handle out,
   aule::attention_forward(tensors[0], tensors[1], tensors[2], tensors[3], tensors[4], options);
 }
 
-void attention_backward(nb::handle q, nb::handle k, nb::handle v, nb::handle out, nb::handle lse, nb::handle dout, nb::handle dlse,
-                        nb::handle dq, nb::handle dk, nb::handle dv, nb::handle dmask, nb::handle dsinks, nb::handle mask,
-                        nb::handle alibi_slopes, nb::handle sinks, int causal, std::int64_t window_left, std::int64_t window_right,
-                        std::optional<double> scale, double softcap, double dropout_p, std::uint64_t dropout_seed,
-                        const std::string& backend, int num_threads) {
+void attention_backward(nb::handle q, nb::handle k, nb::handle v, nb::handle out, nb::handle lse, nb::handle dout,
+                        nb::handle dlse, nb::handle dq, nb::handle dk, nb::handle dv, nb::handle dmask,
+                        nb::handle dsinks, nb::handle mask, nb::handle alibi_slopes, nb::handle sinks, int causal,
+                        std::int64_t window_left, std::int64_t window_right, std::optional<double> scale,
+                        double softcap, double dropout_p, std::uint64_t dropout_seed, const std::string& backend,
+                        int num_threads) {
   const Rules rules{mask, alibi_slopes, sinks, causal, window_left, window_right, scale, softcap, dropout_p};
   aule::AttentionOptions options = rules.options(backend);
   options.dropout_seed = dropout_seed;
@@ -93,9 +95,10 @@ void attention_backward(nb::handle q, nb::handle k, nb::handle v, nb::handle out
   aule::attention_backward(tensors[0], tensors[1], tensors[2], inputs, gradients, options);
 }
 
-std::string explain(nb::handle q, nb::handle k, nb::handle v, nb::handle mask, nb::handle alibi_slopes, nb::handle sinks, int causal,
-                    std::int64_t window_left, std::int64_t window_right, std::optional<double> scale, double softcap,
-                    double dropout_p, const std::string& backend, bool backward) {
+std::string explain(nb::handle q, nb::handle k, nb::handle v, nb::handle mask, nb::handle alibi_slopes,
+                    nb::handle sinks, int causal, std::int64_t window_left, std::int64_t window_right,
+                    std::optional<double> scale, double softcap, double dropout_p, const std::string& backend,
+                    bool backward) {
   const Rules rules{mask, alibi_slopes, sinks, causal, window_left, window_right, scale, softcap, dropout_p};
   return aule::explain(to_tensor(q), to_tensor(k), to_tensor(v), rules.options(backend),
                        backward ? aule::Pass::kBackward : aule::Pass::kForward);
@@ -103,13 +106,15 @@ std::string explain(nb::handle q, nb::handle k, nb::handle v, nb::handle mask, n
 
 std::vector<std::tuple<std::string, std::string, std::string>> devices() {
   std::vector<std::tuple<std::string, std::string, std::string>> result;
-  for (const aule::DeviceDescription& device : aule::devices()) result.emplace_back(device.backend, device.name, device.details);
+  for (const aule::DeviceDescription& device : aule::devices())
+    result.emplace_back(device.backend, device.name, device.details);
   return result;
 }
 
 /// A class `name` that derives from aule.Error and a built-in exception; kept alive by the module.
 PyObject* derive_error(nb::module_& module, const char* name, PyObject* base, PyObject* builtin) {
-  const nb::object bases = builtin == nullptr ? nb::make_tuple(nb::handle(base)) : nb::make_tuple(nb::handle(base), nb::handle(builtin));
+  const nb::object bases =
+      builtin == nullptr ? nb::make_tuple(nb::handle(base)) : nb::make_tuple(nb::handle(base), nb::handle(builtin));
   PyObject* type = PyErr_NewException((std::string("aule.") + name).c_str(), bases.ptr(), nullptr);
   if (type == nullptr) throw nb::python_error();
   module.attr(name) = nb::handle(type);
@@ -123,12 +128,18 @@ ErrorTypes error_types;
 
 PyObject* error_type(aule::ErrorCode code) {
   switch (code) {
-    case aule::ErrorCode::kInvalidArgument: return error_types.invalid_argument;
-    case aule::ErrorCode::kInvalidDType: return error_types.invalid_dtype;
-    case aule::ErrorCode::kUnsupported: return error_types.unsupported;
-    case aule::ErrorCode::kOutOfMemory: return error_types.out_of_memory;
-    case aule::ErrorCode::kDeviceLost: return error_types.device_lost;
-    default: return error_types.base;
+    case aule::ErrorCode::kInvalidArgument:
+      return error_types.invalid_argument;
+    case aule::ErrorCode::kInvalidDType:
+      return error_types.invalid_dtype;
+    case aule::ErrorCode::kUnsupported:
+      return error_types.unsupported;
+    case aule::ErrorCode::kOutOfMemory:
+      return error_types.out_of_memory;
+    case aule::ErrorCode::kDeviceLost:
+      return error_types.device_lost;
+    default:
+      return error_types.base;
   }
 }
 
@@ -155,14 +166,15 @@ NB_MODULE(_core, module) {
   register_errors(module);
   using namespace nb::literals;
   module.def("attention_forward", &attention_forward, "q"_a, "k"_a, "v"_a, "out"_a, "lse"_a.none(), "mask"_a.none(),
-             "alibi_slopes"_a.none(), "sinks"_a.none(), "causal"_a, "window_left"_a, "window_right"_a, "scale"_a.none(), "softcap"_a,
-             "dropout_p"_a, "dropout_seed"_a, "backend"_a, "num_threads"_a);
-  module.def("attention_backward", &attention_backward, "q"_a, "k"_a, "v"_a, "out"_a, "lse"_a, "dout"_a, "dlse"_a.none(),
-             "dq"_a.none(), "dk"_a.none(), "dv"_a.none(), "dmask"_a.none(), "dsinks"_a.none(), "mask"_a.none(),
-             "alibi_slopes"_a.none(), "sinks"_a.none(), "causal"_a, "window_left"_a, "window_right"_a, "scale"_a.none(), "softcap"_a,
-             "dropout_p"_a, "dropout_seed"_a, "backend"_a, "num_threads"_a);
-  module.def("explain", &explain, "q"_a, "k"_a, "v"_a, "mask"_a.none(), "alibi_slopes"_a.none(), "sinks"_a.none(), "causal"_a,
-             "window_left"_a, "window_right"_a, "scale"_a.none(), "softcap"_a, "dropout_p"_a, "backend"_a, "backward"_a);
+             "alibi_slopes"_a.none(), "sinks"_a.none(), "causal"_a, "window_left"_a, "window_right"_a, "scale"_a.none(),
+             "softcap"_a, "dropout_p"_a, "dropout_seed"_a, "backend"_a, "num_threads"_a);
+  module.def("attention_backward", &attention_backward, "q"_a, "k"_a, "v"_a, "out"_a, "lse"_a, "dout"_a,
+             "dlse"_a.none(), "dq"_a.none(), "dk"_a.none(), "dv"_a.none(), "dmask"_a.none(), "dsinks"_a.none(),
+             "mask"_a.none(), "alibi_slopes"_a.none(), "sinks"_a.none(), "causal"_a, "window_left"_a, "window_right"_a,
+             "scale"_a.none(), "softcap"_a, "dropout_p"_a, "dropout_seed"_a, "backend"_a, "num_threads"_a);
+  module.def("explain", &explain, "q"_a, "k"_a, "v"_a, "mask"_a.none(), "alibi_slopes"_a.none(), "sinks"_a.none(),
+             "causal"_a, "window_left"_a, "window_right"_a, "scale"_a.none(), "softcap"_a, "dropout_p"_a, "backend"_a,
+             "backward"_a);
   module.def("devices", &devices);
   module.def("set_num_threads", &aule::set_num_threads, "count"_a);
   module.def("num_threads", &aule::num_threads);

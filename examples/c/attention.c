@@ -44,7 +44,8 @@ int main(void) {
   const int64_t sizes[4] = {1, HEADS, SEQ, DIM}, lse_sizes[3] = {1, HEADS, SEQ}, mask_sizes[2] = {SEQ, SEQ};
   aule_tensor tq = aule_contiguous(q, AULE_FLOAT32, 4, sizes), tk = aule_contiguous(k, AULE_FLOAT32, 4, sizes);
   aule_tensor tv = aule_contiguous(v, AULE_FLOAT32, 4, sizes), tout = aule_contiguous(out, AULE_FLOAT32, 4, sizes);
-  aule_tensor tlse = aule_contiguous(lse, AULE_FLOAT32, 3, lse_sizes), tmask = aule_contiguous(mask, AULE_FLOAT32, 2, mask_sizes);
+  aule_tensor tlse = aule_contiguous(lse, AULE_FLOAT32, 3, lse_sizes),
+              tmask = aule_contiguous(mask, AULE_FLOAT32, 2, mask_sizes);
   aule_options options = AULE_OPTIONS_INIT;
   char text[2048];
   int right = 1;

@@ -1,5 +1,5 @@
-// Grouped-query attention from C++: a prompt, one generated token against the KV cache, and the gradients of a training step.
-// Every result is checked against plain loops; the program returns 1 if one of them is wrong.
+// Grouped-query attention from C++: a prompt, one generated token against the KV cache, and the gradients of a training
+// step. Every result is checked against plain loops; the program returns 1 if one of them is wrong.
 #include <aule/aule.hpp>
 #include <chrono>
 #include <cmath>
@@ -20,8 +20,8 @@ std::vector<float> random_floats(std::int64_t count, unsigned seed) {
 }
 
 /// softmax(q k^T / sqrt(d)) v with a bottom-right causal mask, without any cleverness.
-std::vector<float> naive_attention(const std::vector<float>& q, const std::vector<float>& k, const std::vector<float>& v,
-                                   std::int64_t seq_q, std::int64_t seq_k) {
+std::vector<float> naive_attention(const std::vector<float>& q, const std::vector<float>& k,
+                                   const std::vector<float>& v, std::int64_t seq_q, std::int64_t seq_k) {
   std::vector<float> out(q.size());
   std::vector<double> p(static_cast<std::size_t>(seq_k));
   for (std::int64_t h = 0; h < kHeadsQ; ++h) {
@@ -60,7 +60,8 @@ double milliseconds(const Body& body) {
 
 /// Queries at the end of a sequence of seq_k tokens.
 bool check_forward(const char* what, std::int64_t seq_q, std::int64_t seq_k) {
-  std::vector<float> q = random_floats(kHeadsQ * seq_q * kHeadDim, 1), k = random_floats(kHeadsKv * seq_k * kHeadDim, 2);
+  std::vector<float> q = random_floats(kHeadsQ * seq_q * kHeadDim, 1),
+                     k = random_floats(kHeadsKv * seq_k * kHeadDim, 2);
   std::vector<float> v = random_floats(kHeadsKv * seq_k * kHeadDim, 3), out(q.size());
   const aule::Tensor q_view(q.data(), aule::DType::kFloat32, {1, kHeadsQ, seq_q, kHeadDim});
   const aule::Tensor k_view(k.data(), aule::DType::kFloat32, {1, kHeadsKv, seq_k, kHeadDim});
@@ -72,7 +73,8 @@ bool check_forward(const char* what, std::int64_t seq_q, std::int64_t seq_k) {
 
   const std::vector<float> expected = naive_attention(q, k, v, seq_q, seq_k);
   double error = 0;
-  for (std::size_t i = 0; i < out.size(); ++i) error = std::fmax(error, std::isnan(out[i]) ? 1e9 : std::fabs(out[i] - expected[i]));
+  for (std::size_t i = 0; i < out.size(); ++i)
+    error = std::fmax(error, std::isnan(out[i]) ? 1e9 : std::fabs(out[i] - expected[i]));
   return report(what, error, 1e-5, time);
 }
 
@@ -80,7 +82,8 @@ bool check_forward(const char* what, std::int64_t seq_q, std::int64_t seq_k) {
 bool check_backward(std::int64_t seq) {
   std::vector<float> q = random_floats(kHeadsQ * seq * kHeadDim, 1), k = random_floats(kHeadsKv * seq * kHeadDim, 2);
   std::vector<float> v = random_floats(kHeadsKv * seq * kHeadDim, 3), w = random_floats(kHeadsQ * seq * kHeadDim, 4);
-  std::vector<float> out(q.size()), lse(static_cast<std::size_t>(kHeadsQ * seq)), dq(q.size()), dk(k.size()), dv(v.size());
+  std::vector<float> out(q.size()), lse(static_cast<std::size_t>(kHeadsQ * seq)), dq(q.size()), dk(k.size()),
+      dv(v.size());
   const auto view = [seq](std::vector<float>& data, std::int64_t heads) {
     return aule::Tensor(data.data(), aule::DType::kFloat32, {1, heads, seq, kHeadDim});
   };

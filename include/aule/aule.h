@@ -1,8 +1,8 @@
 /* aule-attention, C ABI. The same calls as aule.hpp, which explains them in full; no exception leaves these functions.
  *
- * Tensors are views of the caller's memory, laid out (..., heads, sequence, head_dim), with strides in elements that may be 0
- * or negative. Functions return a status; aule_last_error() says which argument was wrong, what was expected and what was given.
- * Structures start with their size, so that programs built against an older header keep working.
+ * Tensors are views of the caller's memory, laid out (..., heads, sequence, head_dim), with strides in elements that
+ * may be 0 or negative. Functions return a status; aule_last_error() says which argument was wrong, what was expected
+ * and what was given. Structures start with their size, so that programs built against an older header keep working.
  */
 #pragma once
 
@@ -64,13 +64,14 @@ typedef struct aule_options {
   double softcap;   /* 0: off */
   double dropout_p; /* 0..1 */
   uint64_t dropout_seed;
-  const aule_tensor* mask;         /* bool (true takes part), float32 or q's type; broadcasts to (..., heads_q, seq_q, seq_k) */
+  const aule_tensor* mask; /* bool (true takes part), float32 or q's type; broadcasts to (..., heads_q, seq_q, seq_k) */
   const aule_tensor* alibi_slopes; /* float32 (heads_q) or (batch, heads_q) */
   const aule_tensor* sinks;        /* float32 (heads_q) */
   const char* backend;             /* "cpu", "reference"; NULL or "": the library chooses */
 } aule_options;
 
-#define AULE_OPTIONS_INIT {sizeof(aule_options), AULE_CAUSAL_NONE, 0, -1, -1, 0, 0, 0.0, 0.0, 0.0, 0, NULL, NULL, NULL, NULL}
+#define AULE_OPTIONS_INIT \
+  {sizeof(aule_options), AULE_CAUSAL_NONE, 0, -1, -1, 0, 0, 0.0, 0.0, 0.0, 0, NULL, NULL, NULL, NULL}
 
 /* What backward reads beside q, k, v. */
 typedef struct aule_backward_inputs {
@@ -81,8 +82,8 @@ typedef struct aule_backward_inputs {
   const aule_tensor* dlse; /* gradient of lse, or NULL */
 } aule_backward_inputs;
 
-/* What backward writes; NULL is not computed. dmask: float32 (float64 for float64 inputs), the mask's own sizes; dsinks: float32
- * (heads_q). */
+/* What backward writes; NULL is not computed. dmask: float32 (float64 for float64 inputs), the mask's own sizes;
+ * dsinks: float32 (heads_q). */
 typedef struct aule_gradients {
   size_t struct_size;
   const aule_tensor* dq;
@@ -101,25 +102,28 @@ typedef struct aule_device {
 /* "major.minor.patch" */
 AULE_API const char* aule_version(void);
 
-/* The message of this thread's last call that did not return AULE_OK; "" before any. Valid until the thread's next failing call. */
+/* The message of this thread's last call that did not return AULE_OK; "" before any. Valid until the thread's next
+ * failing call. */
 AULE_API const char* aule_last_error(void);
 
 /* A contiguous (row-major) view. A rank outside 1..AULE_MAX_RANK is reported by the call that uses the tensor. */
 AULE_API aule_tensor aule_contiguous(void* data, int32_t dtype, int32_t rank, const int64_t* sizes);
 
 /* out = softmax(scale q k^T ...) v. lse and options may be NULL. */
-AULE_API aule_status aule_attention_forward(const aule_tensor* q, const aule_tensor* k, const aule_tensor* v, const aule_tensor* out,
-                                            const aule_tensor* lse, const aule_options* options);
+AULE_API aule_status aule_attention_forward(const aule_tensor* q, const aule_tensor* k, const aule_tensor* v,
+                                            const aule_tensor* out, const aule_tensor* lse,
+                                            const aule_options* options);
 
 /* Gradients of a forward call that was made with the same options. */
 AULE_API aule_status aule_attention_backward(const aule_tensor* q, const aule_tensor* k, const aule_tensor* v,
                                              const aule_backward_inputs* inputs, const aule_gradients* gradients,
                                              const aule_options* options);
 
-/* What would run, and why other back ends would not, as text. Data pointers may be null. As snprintf: writes at most `capacity`
- * bytes with the final 0; `length` (may be NULL) becomes the length of the whole text. */
-AULE_API aule_status aule_explain(const aule_tensor* q, const aule_tensor* k, const aule_tensor* v, const aule_options* options,
-                                  int32_t pass, char* buffer, size_t capacity, size_t* length);
+/* What would run, and why other back ends would not, as text. Data pointers may be null. As snprintf: writes at most
+ * `capacity` bytes with the final 0; `length` (may be NULL) becomes the length of the whole text. */
+AULE_API aule_status aule_explain(const aule_tensor* q, const aule_tensor* k, const aule_tensor* v,
+                                  const aule_options* options, int32_t pass, char* buffer, size_t capacity,
+                                  size_t* length);
 
 /* Fills up to `capacity` devices, the preferred one first; `count` becomes how many there are. */
 AULE_API aule_status aule_devices(aule_device* devices, size_t capacity, size_t* count);

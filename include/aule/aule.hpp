@@ -85,9 +85,10 @@ struct AttentionOptions {
   double softcap = 0.0;         ///< 0 is off
   double dropout_p = 0.0;       ///< probability of dropping, 0..1
   std::uint64_t dropout_seed = 0;
-  Tensor mask;          ///< bool (true takes part), float32 or q's dtype; broadcasts right-aligned to (..., heads_q, seq_q, seq_k)
-  Tensor alibi_slopes;  ///< float32 (heads_q) or (batch, heads_q): adds -slope * |i + offset - j|
-  Tensor sinks;         ///< float32 (heads_q): a logit that only joins the denominator
+  Tensor
+      mask;  ///< bool (true takes part), float32 or q's dtype; broadcasts right-aligned to (..., heads_q, seq_q, seq_k)
+  Tensor alibi_slopes;            ///< float32 (heads_q) or (batch, heads_q): adds -slope * |i + offset - j|
+  Tensor sinks;                   ///< float32 (heads_q): a logit that only joins the denominator
   std::string_view backend = {};  ///< "cpu", "reference", ...; empty chooses
   int num_threads = 0;            ///< CPU threads; 0 is the library's default
 };
@@ -96,9 +97,10 @@ struct AttentionOptions {
 /// q (..., heads_q, seq_q, head_dim_qk), k (..., heads_kv, seq_k, head_dim_qk), v (..., heads_kv, seq_k, head_dim_v),
 /// out (..., heads_q, seq_q, head_dim_v) of q's dtype. Leading sizes of q, k, v broadcast to out's. heads_q is
 /// a multiple of heads_kv (GQA; query head h reads K/V head h / (heads_q / heads_kv)).
-/// lse, optional: float32 (float64 for float64 input) (..., heads_q, seq_q), natural logarithm, -inf where a row sees no key.
-AULE_API void attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out, const Tensor& lse = {},
-                       const AttentionOptions& options = {});
+/// lse, optional: float32 (float64 for float64 input) (..., heads_q, seq_q), natural logarithm, -inf where a row sees
+/// no key.
+AULE_API void attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out,
+                                const Tensor& lse = {}, const AttentionOptions& options = {});
 
 /// What backward reads beside q, k, v: the forward call's results and the gradients of them.
 struct BackwardInputs {
@@ -107,22 +109,23 @@ struct BackwardInputs {
   Tensor dlse;      ///< optional, like lse
 };
 
-/// What backward writes; leave undefined what is not wanted. Sizes are those of the inputs (dmask: float32, float64 for float64 input, the
-/// mask's own sizes, summed over its broadcast dimensions; dsinks: float32 (heads_q)).
-/// Leading sizes of q, k, v must be equal (no broadcast) where their gradient is wanted.
+/// What backward writes; leave undefined what is not wanted. Sizes are those of the inputs (dmask: float32, float64 for
+/// float64 input, the mask's own sizes, summed over its broadcast dimensions; dsinks: float32 (heads_q)). Leading sizes
+/// of q, k, v must be equal (no broadcast) where their gradient is wanted.
 struct Gradients {
   Tensor dq, dk, dv, dmask, dsinks;
 };
 
 /// FlashAttention-2 backward (Dao 2023, algorithm 2). Deterministic: no atomics.
 AULE_API void attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const BackwardInputs& inputs,
-                        const Gradients& gradients, const AttentionOptions& options = {});
+                                 const Gradients& gradients, const AttentionOptions& options = {});
 
 enum class Pass : std::uint8_t { kForward = 0, kBackward = 1 };
 
-/// What would run for this call, and why every other back end would not. Nothing is computed; data pointers may be null.
+/// What would run for this call, and why every other back end would not. Nothing is computed; data pointers may be
+/// null.
 AULE_API std::string explain(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options = {},
-                    Pass pass = Pass::kForward);
+                             Pass pass = Pass::kForward);
 
 struct DeviceDescription {
   std::string backend;  ///< "cpu"

@@ -1,4 +1,5 @@
-/* AULE_API: what a shared library shows. Define AULE_SHARED to use one on Windows; libaule sets AULE_BUILDING itself. */
+/* AULE_API: what a shared library shows. Define AULE_SHARED to use one on Windows; libaule sets AULE_BUILDING itself.
+ */
 #pragma once
 
 #if defined(_WIN32) && defined(AULE_SHARED)

@@ -119,7 +119,7 @@ def _rounding(inputs: Inputs, result: Result, few_numbers: bool) -> dict[str, fl
     unit = 2.0**-52 if inputs.case.dtype == "float64" else 2.0**-23
     largest_lse = float(np.abs(result.lse[np.abs(result.lse) < 6e4]).max(initial=0.0))
     score = max(result.largest_score, largest_lse)
-    share = 4 + result.score_terms if few_numbers else 1 + score
+    share = 4 + result.score_terms if few_numbers else 2 + score
     allowed = {name: unit * share * size for name, size in result.magnitudes.items()}
     if not few_numbers:
         allowed["out"] /= 2

@@ -63,8 +63,8 @@ std::string explain_choice(const Dispatcher::Choice& choice) {
   std::string text = "  chosen     " + choice.backend->name() + ": " + choice.backend->device().name + " (" +
                      choice.backend->details() + ")\n  kernel     " + plan.kernel + "\n";
   if (plan.config.block_q > 0) {
-    text += "  blocks     " + std::to_string(plan.config.block_q) + " queries x " + std::to_string(plan.config.block_k) + " keys, " +
-            std::to_string(plan.tasks) + " tasks";
+    text += "  blocks     " + std::to_string(plan.config.block_q) + " queries x " +
+            std::to_string(plan.config.block_k) + " keys, " + std::to_string(plan.tasks) + " tasks";
     if (plan.config.splits > 1) text += ", keys in " + std::to_string(plan.config.splits) + " parts";
     text += "\n";
   }
@@ -81,17 +81,19 @@ Tensor::Tensor(void* data_, DType dtype_, std::initializer_list<std::int64_t> si
   for (int d = rank - 1; d >= 0; --d) {
     strides[d] = stride;
     if (sizes[d] > 0 && __builtin_mul_overflow(stride, sizes[d], &stride)) {
-      throw Error(ErrorCode::kInvalidArgument, "sizes: expected a contiguous tensor of fewer than 2^63 elements, got more");
+      throw Error(ErrorCode::kInvalidArgument,
+                  "sizes: expected a contiguous tensor of fewer than 2^63 elements, got more");
     }
   }
 }
 
-Tensor::Tensor(void* data_, DType dtype_, std::initializer_list<std::int64_t> sizes_, std::initializer_list<std::int64_t> strides_)
+Tensor::Tensor(void* data_, DType dtype_, std::initializer_list<std::int64_t> sizes_,
+               std::initializer_list<std::int64_t> strides_)
     : data(data_), dtype(dtype_) {
   set_sizes(*this, sizes_);
   if (strides_.size() != sizes_.size()) {
-    throw Error(ErrorCode::kInvalidArgument,
-                "strides: expected " + std::to_string(sizes_.size()) + " of them, got " + std::to_string(strides_.size()));
+    throw Error(ErrorCode::kInvalidArgument, "strides: expected " + std::to_string(sizes_.size()) + " of them, got " +
+                                                 std::to_string(strides_.size()));
   }
   std::copy(strides_.begin(), strides_.end(), strides);
 }
@@ -111,8 +113,8 @@ void attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, const 
   });
 }
 
-void attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const BackwardInputs& inputs, const Gradients& gradients,
-                        const AttentionOptions& options) {
+void attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const BackwardInputs& inputs,
+                        const Gradients& gradients, const AttentionOptions& options) {
   translate_exceptions([&] {
     AttentionCall call = make_backward_call(q, k, v, inputs, gradients, options);
     const Dispatcher::Choice choice = default_dispatcher().choose_or_throw(call.problem, options.backend);
@@ -135,16 +137,17 @@ std::string explain(const Tensor& q, const Tensor& k, const Tensor& v, const Att
     const Dispatcher& dispatcher = default_dispatcher();
     const Dispatcher::Choice choice = dispatcher.choose(problem, options.backend);
     if (choice.backend == nullptr && choice.rejections.empty()) dispatcher.choose_or_throw(problem, options.backend);
-    text = "aule " + std::string(version()) + (pass == Pass::kForward ? " forward: " : " backward: ") + to_string(problem) + "\n" +
-           explain_choice(choice);
+    text = "aule " + std::string(version()) + (pass == Pass::kForward ? " forward: " : " backward: ") +
+           to_string(problem) + "\n" + explain_choice(choice);
     for (const auto& [name, reason] : choice.rejections) text += "  rejected   " + name + ": " + reason + "\n";
     for (const auto& backend : dispatcher.backends()) {
       const std::string name = backend->name();
       bool asked = backend.get() == choice.backend;
       for (const auto& rejection : choice.rejections) asked |= rejection.first == name;
       if (asked) continue;
-      text += "  not asked  " + name + (options.backend.empty() ? ": comes later in the order of preference\n"
-                                                                 : ": backend='" + std::string(options.backend) + "' was wanted\n");
+      text += "  not asked  " + name +
+              (options.backend.empty() ? ": comes later in the order of preference\n"
+                                       : ": backend='" + std::string(options.backend) + "' was wanted\n");
     }
   });
   return text;

@@ -14,12 +14,12 @@ namespace aule {
 struct DeviceInfo {
   std::string backend;  ///< "cpu"
   std::string name;
-  std::string architecture;            ///< "AVX3_ZEN4", later "gfx1100"
-  std::int64_t parallelism = 1;        ///< threads or compute units
-  std::int64_t vector_bytes = 16;      ///< SIMD register or subgroup width
+  std::string architecture;        ///< "AVX3_ZEN4", later "gfx1100"
+  std::int64_t parallelism = 1;    ///< threads or compute units
+  std::int64_t vector_bytes = 16;  ///< SIMD register or subgroup width
   std::int64_t l1_bytes = 32 << 10, l2_bytes = 1 << 20;
-  bool bf16_dot = false;               ///< has a bf16 x bf16 -> fp32 dot or matrix instruction
-  bool matrix_unit = false;            ///< AMX here; later cooperative matrices
+  bool bf16_dot = false;     ///< has a bf16 x bf16 -> fp32 dot or matrix instruction
+  bool matrix_unit = false;  ///< AMX here; later cooperative matrices
 };
 
 /// One row of a tuning table.

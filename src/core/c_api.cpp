@@ -61,14 +61,16 @@ aule::Tensor required_tensor(const char* name, const aule_tensor* tensor) {
   return optional_tensor(name, tensor);
 }
 
-/// A copy of the caller's structure: fields beyond an older caller's size keep `defaults`, a newer caller's extra ones must be 0.
+/// A copy of the caller's structure: fields beyond an older caller's size keep `defaults`, a newer caller's extra ones
+/// must be 0.
 template <class Struct>
 Struct known_fields(const char* name, const Struct* given, Struct defaults) {
   constexpr std::size_t kMostBytes = 4096;  // what no version will reach, so that garbage is not followed
   if (given == nullptr) return defaults;
   const std::size_t size = given->struct_size;
   if (size < sizeof(std::size_t) || size > kMostBytes) {
-    throw Error(ErrorCode::kInvalidArgument, std::string(name) + ": expected struct_size to be sizeof(the structure), " +
+    throw Error(ErrorCode::kInvalidArgument, std::string(name) +
+                                                 ": expected struct_size to be sizeof(the structure), " +
                                                  std::to_string(sizeof(Struct)) + ", got " + std::to_string(size));
   }
   const char* bytes = reinterpret_cast<const char*>(given);
@@ -129,11 +131,11 @@ aule_tensor aule_contiguous(void* data, int32_t dtype, int32_t rank, const int64
   return tensor;
 }
 
-aule_status aule_attention_forward(const aule_tensor* q, const aule_tensor* k, const aule_tensor* v, const aule_tensor* out,
-                                   const aule_tensor* lse, const aule_options* options) {
+aule_status aule_attention_forward(const aule_tensor* q, const aule_tensor* k, const aule_tensor* v,
+                                   const aule_tensor* out, const aule_tensor* lse, const aule_options* options) {
   return guarded([&] {
-    aule::attention_forward(required_tensor("q", q), required_tensor("k", k), required_tensor("v", v), required_tensor("out", out),
-                            optional_tensor("lse", lse), to_options(options));
+    aule::attention_forward(required_tensor("q", q), required_tensor("k", k), required_tensor("v", v),
+                            required_tensor("out", out), optional_tensor("lse", lse), to_options(options));
   });
 }
 
@@ -141,9 +143,10 @@ aule_status aule_attention_backward(const aule_tensor* q, const aule_tensor* k, 
                                     const aule_backward_inputs* inputs, const aule_gradients* gradients,
                                     const aule_options* options) {
   return guarded([&] {
-    const auto read = known_fields("inputs", inputs, aule_backward_inputs{sizeof(aule_backward_inputs), nullptr, nullptr, nullptr, nullptr});
-    const auto written =
-        known_fields("gradients", gradients, aule_gradients{sizeof(aule_gradients), nullptr, nullptr, nullptr, nullptr, nullptr});
+    const auto read = known_fields(
+        "inputs", inputs, aule_backward_inputs{sizeof(aule_backward_inputs), nullptr, nullptr, nullptr, nullptr});
+    const auto written = known_fields(
+        "gradients", gradients, aule_gradients{sizeof(aule_gradients), nullptr, nullptr, nullptr, nullptr, nullptr});
     aule::BackwardInputs from;
     from.out = required_tensor("out", read.out);
     from.lse = required_tensor("lse", read.lse);
@@ -155,15 +158,17 @@ aule_status aule_attention_backward(const aule_tensor* q, const aule_tensor* k, 
     to.dv = optional_tensor("dv", written.dv);
     to.dmask = optional_tensor("dmask", written.dmask);
     to.dsinks = optional_tensor("dsinks", written.dsinks);
-    aule::attention_backward(required_tensor("q", q), required_tensor("k", k), required_tensor("v", v), from, to, to_options(options));
+    aule::attention_backward(required_tensor("q", q), required_tensor("k", k), required_tensor("v", v), from, to,
+                             to_options(options));
   });
 }
 
-aule_status aule_explain(const aule_tensor* q, const aule_tensor* k, const aule_tensor* v, const aule_options* options, int32_t pass,
-                         char* buffer, size_t capacity, size_t* length) {
+aule_status aule_explain(const aule_tensor* q, const aule_tensor* k, const aule_tensor* v, const aule_options* options,
+                         int32_t pass, char* buffer, size_t capacity, size_t* length) {
   return guarded([&] {
     if (pass != AULE_FORWARD && pass != AULE_BACKWARD) {
-      throw Error(ErrorCode::kInvalidArgument, "pass: expected 0 (forward) or 1 (backward), got " + std::to_string(pass));
+      throw Error(ErrorCode::kInvalidArgument,
+                  "pass: expected 0 (forward) or 1 (backward), got " + std::to_string(pass));
     }
     const std::string text = aule::explain(required_tensor("q", q), required_tensor("k", k), required_tensor("v", v),
                                            to_options(options), static_cast<aule::Pass>(pass));

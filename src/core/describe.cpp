@@ -7,8 +7,8 @@
 namespace aule {
 namespace {
 
-constexpr const char* kFeatureNames[] = {"causal/window", "bool mask",     "float mask",     "softcap",      "ALiBi",
-                                         "sinks",         "dropout",       "GQA",            "lse",          "backward",
+constexpr const char* kFeatureNames[] = {"causal/window", "bool mask",      "float mask",  "softcap", "ALiBi",
+                                         "sinks",         "dropout",        "GQA",         "lse",     "backward",
                                          "mask gradient", "sinks gradient", "lse gradient"};
 
 std::string band_limit(std::int64_t limit) {
@@ -19,22 +19,31 @@ std::string band_limit(std::int64_t limit) {
 
 std::int64_t dtype_size(DType dtype) noexcept {
   switch (dtype) {
-    case DType::kFloat32: return 4;
-    case DType::kFloat64: return 8;
+    case DType::kFloat32:
+      return 4;
+    case DType::kFloat64:
+      return 8;
     case DType::kFloat16:
-    case DType::kBFloat16: return 2;
-    case DType::kBool: return 1;
+    case DType::kBFloat16:
+      return 2;
+    case DType::kBool:
+      return 1;
   }
   return 0;
 }
 
 const char* dtype_name(DType dtype) noexcept {
   switch (dtype) {
-    case DType::kFloat32: return "float32";
-    case DType::kFloat64: return "float64";
-    case DType::kFloat16: return "float16";
-    case DType::kBFloat16: return "bfloat16";
-    case DType::kBool: return "bool";
+    case DType::kFloat32:
+      return "float32";
+    case DType::kFloat64:
+      return "float64";
+    case DType::kFloat16:
+      return "float16";
+    case DType::kBFloat16:
+      return "bfloat16";
+    case DType::kBool:
+      return "bool";
   }
   return "unknown";
 }
@@ -79,12 +88,15 @@ std::size_t AttentionProblemHash::operator()(const AttentionProblem& problem) co
     return static_cast<std::uint64_t>(a) | static_cast<std::uint64_t>(b) << 8 | static_cast<std::uint64_t>(c) << 16 |
            static_cast<std::uint64_t>(d) << 24;
   };
-  add(kinds(problem.pass, problem.dtype, problem.mask_kind, problem.mask_dtype) | std::uint64_t{problem.features} << 32);
-  for (const std::int64_t value : {problem.batch, problem.heads_q, problem.heads_kv, problem.seq_q, problem.seq_k, problem.head_dim_qk,
-                                   problem.head_dim_v, problem.band_lower, problem.band_upper, problem.alibi_offset}) {
+  add(kinds(problem.pass, problem.dtype, problem.mask_kind, problem.mask_dtype) | std::uint64_t{problem.features}
+                                                                                      << 32);
+  for (const std::int64_t value :
+       {problem.batch, problem.heads_q, problem.heads_kv, problem.seq_q, problem.seq_k, problem.head_dim_qk,
+        problem.head_dim_v, problem.band_lower, problem.band_upper, problem.alibi_offset}) {
     add(static_cast<std::uint64_t>(value));
   }
-  for (const double value : {problem.scale, problem.softcap, problem.dropout_p}) add(std::bit_cast<std::uint64_t>(value + 0.0));
+  for (const double value : {problem.scale, problem.softcap, problem.dropout_p})
+    add(std::bit_cast<std::uint64_t>(value + 0.0));
   return static_cast<std::size_t>(hash);
 }
 

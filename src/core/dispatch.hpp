@@ -12,7 +12,8 @@
 
 namespace aule {
 
-/// An ordered list of back ends with a plan cache. The library's own is default_dispatcher(); tests make others with fakes.
+/// An ordered list of back ends with a plan cache. The library's own is default_dispatcher(); tests make others with
+/// fakes.
 class Dispatcher {
  public:
   explicit Dispatcher(std::vector<std::shared_ptr<Backend>> backends);

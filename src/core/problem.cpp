@@ -1,93 +1,28 @@
-// The only validation of the library. Tensors of any rank become canonical (batch, heads, rows, columns) views: dimensions are
-// counted from the right, missing and broadcast ones get stride 0, leading dimensions that lie evenly in memory in every
-// tensor are merged into the batch, and the rest become slices.
+// The only validation of the library. Tensors of any rank become canonical (batch, heads, rows, columns) views:
+// dimensions are counted from the right, missing and broadcast ones get stride 0, leading dimensions that lie evenly in
+// memory in every tensor are merged into the batch, and the rest become slices.
 #include "core/problem.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <initializer_list>
 
+#include "core/checks.hpp"
 #include "core/format.hpp"
 
 namespace aule {
 namespace {
 
-// Products of sizes, and byte offsets inside a tensor, stay below this, so that no back end's index arithmetic overflows.
-constexpr std::int64_t kSizeLimit = std::int64_t{1} << 60;
 // Slices are kept as a list; more than this means that the caller should make leading dimensions contiguous.
 constexpr std::int64_t kMaxSlices = std::int64_t{1} << 20;
 
 // Dimensions counted from the right.
 enum Dim : int { kColumn = 0, kRow = 1, kHead = 2, kFirstLeading = 3 };
 
-using Sizes = std::vector<std::int64_t>;
-
-[[noreturn]] void fail(const std::string& name, const std::string& expected, const std::string& given,
-                       ErrorCode code = ErrorCode::kInvalidArgument) {
-  throw Error(code, name + ": expected " + expected + ", got " + given);
-}
-
-Sizes sizes_of(const Tensor& tensor) { return Sizes(tensor.sizes, tensor.sizes + tensor.rank); }
-
-bool is_empty(const Tensor& tensor) {
-  return std::any_of(tensor.sizes, tensor.sizes + tensor.rank, [](std::int64_t size) { return size == 0; });
-}
-
-/// a * b, or kSizeLimit if that is exceeded. Both are at least 0.
-std::int64_t saturating_product(std::int64_t a, std::int64_t b) {
-  std::int64_t product = 0;
-  return __builtin_mul_overflow(a, b, &product) ? kSizeLimit : std::min(product, kSizeLimit);
-}
-
-/// What is wrong with a tensor by itself.
-void check_tensor(const std::string& name, const Tensor& tensor, int min_rank) {
-  if (tensor.rank < min_rank || tensor.rank > kMaxRank) {
-    fail(name, std::to_string(min_rank) + " to " + std::to_string(kMaxRank) + " dimensions", std::to_string(tensor.rank));
-  }
-  if (dtype_size(tensor.dtype) == 0) {
-    fail(name, "a known element type", std::to_string(static_cast<int>(tensor.dtype)), ErrorCode::kInvalidDType);
-  }
-  for (int d = 0; d < tensor.rank; ++d) {
-    if (tensor.sizes[d] < 0) fail(name, "sizes of at least 0", format_sizes(sizes_of(tensor)));
-  }
-  if (is_empty(tensor)) return;
-  std::int64_t extent = 0;
-  for (int d = 0; d < tensor.rank; ++d) {
-    const std::int64_t stride = std::max(tensor.strides[d], -kSizeLimit);
-    extent += saturating_product(tensor.sizes[d] - 1, stride < 0 ? -stride : stride);
-    if (extent >= kSizeLimit / dtype_size(tensor.dtype)) {
-      fail(name, "sizes and strides that span less than 2^60 bytes",
-           "sizes " + format_sizes(sizes_of(tensor)) + " with strides " + format_sizes({tensor.strides, tensor.strides + tensor.rank}));
-    }
-  }
-}
-
-void check_data(const std::string& name, const Tensor& tensor) {
-  if (is_empty(tensor)) return;
-  if (tensor.data == nullptr) fail(name, "a data pointer", "null for sizes " + format_sizes(sizes_of(tensor)));
-  if (reinterpret_cast<std::uintptr_t>(tensor.data) % static_cast<std::uintptr_t>(dtype_size(tensor.dtype)) != 0) {
-    fail(name, "a data pointer aligned to " + std::to_string(dtype_size(tensor.dtype)) + " bytes", "an unaligned one");
-  }
-}
-
-void check_dtype(const std::string& name, DType given, std::initializer_list<DType> allowed) {
-  if (std::find(allowed.begin(), allowed.end(), given) != allowed.end()) return;
-  std::string list;
-  for (auto it = allowed.begin(); it != allowed.end(); ++it) {
-    if (std::find(allowed.begin(), it, *it) == it) list += (list.empty() ? "" : " or ") + std::string(dtype_name(*it));
-  }
-  fail(name, "dtype " + list, dtype_name(given), ErrorCode::kInvalidDType);
-}
-
-void check_value(const std::string& name, bool valid, const std::string& expected, double given) {
-  if (!valid) fail(name, expected, format_number(given));
-}
-
 /// A tensor's place in AttentionArgs. `skip` right-hand dimensions of the canonical form do not exist in it (lse has no
 /// columns: 1; sinks no rows either: 2).
 struct Operand {
-  View4 AttentionArgs::*view;
+  View4 AttentionArgs::* view;
   const Tensor* tensor;
   int skip = 0;
   bool empty = false;
@@ -109,7 +44,8 @@ struct LeadingLoop {
 
 class CallBuilder {
  public:
-  CallBuilder(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options, Pass pass, bool with_data)
+  CallBuilder(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options, Pass pass,
+              bool with_data)
       : q_(q), k_(k), v_(v), options_(options), with_data_(with_data) {
     problem_.pass = pass;
     if (pass == Pass::kBackward) problem_.features |= kFeatureBackward;
@@ -129,8 +65,8 @@ class CallBuilder {
   const AttentionProblem& problem() const { return problem_; }
 
   /// A tensor of exactly these sizes and type. Undefined is an error if it is `required`, else nothing.
-  void add_exact(const std::string& name, View4 AttentionArgs::*view, const Tensor& tensor, DType dtype, const Sizes& sizes,
-                 int skip, bool required, FeatureSet feature = 0) {
+  void add_exact(const std::string& name, View4 AttentionArgs::* view, const Tensor& tensor, DType dtype,
+                 const Sizes& sizes, int skip, bool required, FeatureSet feature = 0) {
     if (!tensor.defined()) {
       if (required) fail(name, "a tensor of sizes " + format_sizes(sizes), "none");
       return;
@@ -143,8 +79,8 @@ class CallBuilder {
   }
 
   /// As add_exact, for a tensor that is written: its elements must not share memory.
-  void add_output(const std::string& name, View4 AttentionArgs::*view, const Tensor& tensor, DType dtype, const Sizes& sizes,
-                  int skip, bool required, FeatureSet feature = 0) {
+  void add_output(const std::string& name, View4 AttentionArgs::* view, const Tensor& tensor, DType dtype,
+                  const Sizes& sizes, int skip, bool required, FeatureSet feature = 0) {
     add_exact(name, view, tensor, dtype, sizes, skip, required, feature);
     for (int d = 0; d < tensor.rank && !is_empty(tensor); ++d) {
       if (tensor.strides[d] == 0 && tensor.sizes[d] > 1) {
@@ -155,7 +91,7 @@ class CallBuilder {
   }
 
   /// A gradient of q, k or v: the input must not have been broadcast.
-  void add_gradient(const std::string& name, View4 AttentionArgs::*view, const Tensor& gradient, const Tensor& input,
+  void add_gradient(const std::string& name, View4 AttentionArgs::* view, const Tensor& gradient, const Tensor& input,
                     std::int64_t heads) {
     if (!gradient.defined()) return;
     const Operand operand{view, &input};
@@ -163,7 +99,8 @@ class CallBuilder {
     for (int d = kFirstLeading; d < rank_; ++d) broadcast |= operand.size(d) != leading_[d];
     if (broadcast) {
       fail(name, "an input without broadcasting (expand " + name.substr(1) + " and sum the gradient)",
-           name.substr(1) + " of sizes " + format_sizes(sizes_of(input)) + " for out of sizes " + format_sizes(out_sizes()));
+           name.substr(1) + " of sizes " + format_sizes(sizes_of(input)) + " for out of sizes " +
+               format_sizes(out_sizes()));
     }
     add_output(name, view, gradient, problem_.dtype, sizes_of(input), 0, true);
   }
@@ -190,8 +127,8 @@ class CallBuilder {
     std::int64_t count = loops[0].size == 0 ? 0 : 1;
     for (std::size_t l = 1; l < loops.size(); ++l) count = saturating_product(count, loops[l].size);
     if (count > kMaxSlices) {
-      fail("q, k, v", "leading dimensions that can be merged, or at most 2^20 slices", std::to_string(count) + " slices",
-           ErrorCode::kUnsupported);
+      fail("q, k, v", "leading dimensions that can be merged, or at most 2^20 slices",
+           std::to_string(count) + " slices", ErrorCode::kUnsupported);
     }
     call.slices.reserve(static_cast<std::size_t>(count));
     for (std::int64_t slice = 0; slice < count; ++slice) call.slices.push_back(slice_args(loops, slice));
@@ -214,13 +151,14 @@ class CallBuilder {
     return sizes;
   }
 
-  void add(const std::string& name, View4 AttentionArgs::*view, const Tensor& tensor, int skip = 0) {
+  void add(const std::string& name, View4 AttentionArgs::* view, const Tensor& tensor, int skip = 0) {
     if (with_data_) check_data(name, tensor);
     operands_.push_back({view, &tensor, skip, is_empty(tensor)});
   }
 
   /// Adds an input that broadcasts, right-aligned, to `target`.
-  void add_broadcast(const std::string& name, View4 AttentionArgs::*view, const Tensor& tensor, const Sizes& target, int skip) {
+  void add_broadcast(const std::string& name, View4 AttentionArgs::* view, const Tensor& tensor, const Sizes& target,
+                     int skip) {
     check_tensor(name, tensor, 1);
     bool fits = tensor.rank <= static_cast<int>(target.size());
     for (int d = 1; fits && d <= tensor.rank; ++d) {
@@ -256,11 +194,14 @@ void CallBuilder::set_shape() {
   problem_.seq_q = q.size(kRow), problem_.head_dim_qk = q.size(kColumn);
   problem_.seq_k = k.size(kRow), problem_.head_dim_v = v.size(kColumn);
 
-  const auto of = [](const char* name, const Tensor& tensor) { return std::string(name) + " " + format_sizes(sizes_of(tensor)); };
+  const auto of = [](const char* name, const Tensor& tensor) {
+    return std::string(name) + " " + format_sizes(sizes_of(tensor));
+  };
   if (k.size(kColumn) != q.size(kColumn)) {
     fail("k", "head_dim " + std::to_string(q.size(kColumn)) + " as " + of("q", q_), of("k", k_));
   }
-  if (v.size(kRow) != k.size(kRow)) fail("v", "seq_k " + std::to_string(k.size(kRow)) + " as " + of("k", k_), of("v", v_));
+  if (v.size(kRow) != k.size(kRow))
+    fail("v", "seq_k " + std::to_string(k.size(kRow)) + " as " + of("k", k_), of("v", v_));
 
   const auto broadcast = [](std::int64_t a, std::int64_t b) { return a == 1 ? b : a; };
   const auto compatible = [](std::int64_t a, std::int64_t b) { return a == b || a == 1 || b == 1; };
@@ -268,7 +209,8 @@ void CallBuilder::set_shape() {
   problem_.heads_kv = broadcast(k.size(kHead), v.size(kHead));
   problem_.heads_q = broadcast(q.size(kHead), problem_.heads_kv);
   if (problem_.heads_kv == 0 ? problem_.heads_q != 0 : problem_.heads_q % problem_.heads_kv != 0) {
-    fail("k", "a number of heads that divides the " + std::to_string(problem_.heads_q) + " heads of " + of("q", q_), of("k", k_));
+    fail("k", "a number of heads that divides the " + std::to_string(problem_.heads_q) + " heads of " + of("q", q_),
+         of("k", k_));
   }
   if (problem_.heads_q != problem_.heads_kv) problem_.features |= kFeatureGqa;
 
@@ -284,12 +226,15 @@ void CallBuilder::set_shape() {
                                   std::max(problem_.head_dim_qk, problem_.head_dim_v)}) {
     work = saturating_product(work, std::max<std::int64_t>(1, size));
   }
-  if (work >= kSizeLimit) fail("q, k, v", "fewer than 2^60 multiplications", of("q", q_) + ", " + of("k", k_) + ", " + of("v", v_));
+  if (work >= kSizeLimit)
+    fail("q, k, v", "fewer than 2^60 multiplications", of("q", q_) + ", " + of("k", k_) + ", " + of("v", v_));
 }
 
 void CallBuilder::set_numbers() {
-  check_value("softcap", std::isfinite(options_.softcap) && options_.softcap >= 0, "a finite number of at least 0", options_.softcap);
-  check_value("dropout_p", options_.dropout_p >= 0 && options_.dropout_p <= 1, "a probability between 0 and 1", options_.dropout_p);
+  check_value("softcap", std::isfinite(options_.softcap) && options_.softcap >= 0, "a finite number of at least 0",
+              options_.softcap);
+  check_value("dropout_p", options_.dropout_p >= 0 && options_.dropout_p <= 1, "a probability between 0 and 1",
+              options_.dropout_p);
   check_value("num_threads", options_.num_threads >= 0, "at least 0", options_.num_threads);
   problem_.softcap = options_.softcap;
   problem_.dropout_p = options_.dropout_p;
@@ -335,7 +280,8 @@ void CallBuilder::set_per_head() {
     add_broadcast("alibi_slopes", &AttentionArgs::alibi_slopes, options_.alibi_slopes, target, 2);
     problem_.features |= kFeatureAlibi;
   }
-  add_exact("sinks", &AttentionArgs::sinks, options_.sinks, DType::kFloat32, {problem_.heads_q}, 2, false, kFeatureSinks);
+  add_exact("sinks", &AttentionArgs::sinks, options_.sinks, DType::kFloat32, {problem_.heads_q}, 2, false,
+            kFeatureSinks);
 }
 
 /// The batch first, then the loops that could not be merged into it, innermost first.
@@ -370,7 +316,8 @@ AttentionArgs CallBuilder::slice_args(const std::vector<LeadingLoop>& loops, std
   for (std::size_t o = 0; o < operands_.size(); ++o) {
     const Operand& operand = operands_[o];
     std::int64_t offset = 0, rest = slice;
-    for (std::size_t l = 1; l < loops.size(); rest /= loops[l].size, ++l) offset += rest % loops[l].size * loops[l].strides[o];
+    for (std::size_t l = 1; l < loops.size(); rest /= loops[l].size, ++l)
+      offset += rest % loops[l].size * loops[l].strides[o];
     View4& view = args.*operand.view;
     view.data = operand.empty ? operand.tensor->data
                               : static_cast<char*>(operand.tensor->data) + offset * dtype_size(operand.tensor->dtype);
@@ -386,7 +333,8 @@ AttentionArgs CallBuilder::slice_args(const std::vector<LeadingLoop>& loops, std
 
 }  // namespace
 
-AttentionProblem make_problem(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options, Pass pass) {
+AttentionProblem make_problem(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
+                              Pass pass) {
   return CallBuilder(q, k, v, options, pass, false).finish().problem;
 }
 
@@ -405,7 +353,8 @@ AttentionCall make_backward_call(const Tensor& q, const Tensor& k, const Tensor&
   call.add_exact("out", &AttentionArgs::out, inputs.out, q.dtype, call.out_sizes(), 0, true);
   call.add_exact("lse", &AttentionArgs::lse, inputs.lse, call.lse_dtype(), call.lse_sizes(), 1, true);
   call.add_exact("dout", &AttentionArgs::dout, inputs.dout, q.dtype, call.out_sizes(), 0, true);
-  call.add_exact("dlse", &AttentionArgs::dlse, inputs.dlse, call.lse_dtype(), call.lse_sizes(), 1, false, kFeatureLseGradient);
+  call.add_exact("dlse", &AttentionArgs::dlse, inputs.dlse, call.lse_dtype(), call.lse_sizes(), 1, false,
+                 kFeatureLseGradient);
   call.add_gradient("dq", &AttentionArgs::dq, gradients.dq, q, heads_q);
   call.add_gradient("dk", &AttentionArgs::dk, gradients.dk, k, heads_kv);
   call.add_gradient("dv", &AttentionArgs::dv, gradients.dv, v, heads_kv);

@@ -16,14 +16,14 @@ namespace aule {
 /// What a problem needs beyond plain softmax(scale q k^T) v. A back end declares the bits that it honours; a problem
 /// with any other bit is rejected, so nothing is ever silently ignored.
 enum Feature : std::uint32_t {
-  kFeatureBand = 1u << 0,           ///< causal and/or sliding window
+  kFeatureBand = 1u << 0,  ///< causal and/or sliding window
   kFeatureBoolMask = 1u << 1,
-  kFeatureFloatMask = 1u << 2,      ///< additive mask, float32 or q's dtype
+  kFeatureFloatMask = 1u << 2,  ///< additive mask, float32 or q's dtype
   kFeatureSoftcap = 1u << 3,
   kFeatureAlibi = 1u << 4,
   kFeatureSinks = 1u << 5,
   kFeatureDropout = 1u << 6,
-  kFeatureGqa = 1u << 7,            ///< heads_q != heads_kv
+  kFeatureGqa = 1u << 7,  ///< heads_q != heads_kv
   kFeatureLse = 1u << 8,
   kFeatureBackward = 1u << 9,
   kFeatureMaskGradient = 1u << 10,
@@ -76,13 +76,15 @@ struct View4 {
   }
 };
 
-/// Pointers and strides of one canonical 4-D call. lse, dlse: columns unused. alibi_slopes, sinks: rows and columns unused.
+/// Pointers and strides of one canonical 4-D call. lse, dlse: columns unused. alibi_slopes, sinks: rows and columns
+/// unused.
 struct AttentionArgs {
   View4 q, k, v, out, lse, mask, alibi_slopes, sinks;
   View4 dout, dlse, dq, dk, dv, dmask, dsinks;
   /// Sizes of dmask (1 where the mask broadcasts).
   std::int64_t dmask_size[4] = {};
-  /// True: dmask and dsinks are added to instead of written (later slices of a call with more than two leading dimensions).
+  /// True: dmask and dsinks are added to instead of written (later slices of a call with more than two leading
+  /// dimensions).
   bool accumulate_shared_gradients = false;
   std::uint64_t dropout_seed = 0;
   /// Batch index of this slice's first batch, so that slices of one call draw different dropout bits.
@@ -98,7 +100,8 @@ struct AttentionCall {
 };
 
 /// The problem alone, for planning: no outputs, and data pointers may be null.
-AttentionProblem make_problem(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options, Pass pass);
+AttentionProblem make_problem(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
+                              Pass pass);
 AttentionCall make_forward_call(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out, const Tensor& lse,
                                 const AttentionOptions& options);
 AttentionCall make_backward_call(const Tensor& q, const Tensor& k, const Tensor& v, const BackwardInputs& inputs,

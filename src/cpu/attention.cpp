@@ -1,5 +1,5 @@
-// The kernels of every instruction set from one source: Highway compiles this file once per target and the exported functions
-// choose at run time.
+// The kernels of every instruction set from one source: Highway compiles this file once per target and the exported
+// functions choose at run time.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/attention.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -15,19 +15,22 @@ namespace aule::cpu {
 namespace HWY_NAMESPACE {
 
 SimdTraits Traits() {
-  return {hwy::TargetName(HWY_TARGET), static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>()) * sizeof(float)), kMaxVectors,
-          HWY_NATIVE_DOT_BF16 != 0};
+  return {hwy::TargetName(HWY_TARGET), static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>()) * sizeof(float)),
+          kMaxVectors, HWY_NATIVE_DOT_BF16 != 0};
 }
 
 /// Calls function(T) with the operand type of a configuration.
 template <class Function>
 void WithOperand(const CpuConfig& config, const Function& function) {
   switch (config.operand) {
-    case Operand::kFloat64: return function(double{});
+    case Operand::kFloat64:
+      return function(double{});
 #if HWY_NATIVE_DOT_BF16
-    case Operand::kBf16Pair: return function(Bf16Pair{});
+    case Operand::kBf16Pair:
+      return function(Bf16Pair{});
 #endif
-    default: return function(float{});
+    default:
+      return function(float{});
   }
 }
 
@@ -51,7 +54,8 @@ void Reduce(const AttentionProblem& problem, const AttentionArgs& args, const Cp
   WithOperand(config, [&]<class T>(T) { BackwardTask<T>(problem, args, config).reduce(task, partials); });
 }
 
-void MaskGradient(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config, std::int64_t task) {
+void MaskGradient(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config,
+                  std::int64_t task) {
   WithOperand(config, [&]<class T>(T) { MaskGradientTask<T>(problem, args, config).run(task); });
 }
 
@@ -72,18 +76,18 @@ HWY_EXPORT(MaskGradient);
 
 SimdTraits simd_traits() { return HWY_DYNAMIC_DISPATCH(Traits)(); }
 
-void forward_task(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config, std::int64_t task,
-                  const SplitBuffer& splits) {
+void forward_task(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config,
+                  std::int64_t task, const SplitBuffer& splits) {
   HWY_DYNAMIC_DISPATCH(Forward)(problem, args, config, task, splits);
 }
 
-void combine_task(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config, std::int64_t task,
-                  const SplitBuffer& splits) {
+void combine_task(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config,
+                  std::int64_t task, const SplitBuffer& splits) {
   HWY_DYNAMIC_DISPATCH(Combine)(problem, args, config, task, splits);
 }
 
-void backward_task(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config, std::int64_t task,
-                   const GradientBuffer& partials) {
+void backward_task(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config,
+                   std::int64_t task, const GradientBuffer& partials) {
   HWY_DYNAMIC_DISPATCH(Backward)(problem, args, config, task, partials);
 }
 
@@ -92,7 +96,8 @@ void reduce_task(const AttentionProblem& problem, const AttentionArgs& args, con
   HWY_DYNAMIC_DISPATCH(Reduce)(problem, args, config, task, partials);
 }
 
-void mask_gradient_task(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config, std::int64_t task) {
+void mask_gradient_task(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config,
+                        std::int64_t task) {
   HWY_DYNAMIC_DISPATCH(MaskGradient)(problem, args, config, task);
 }
 

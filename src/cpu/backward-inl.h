@@ -5,9 +5,10 @@
 //   dV  += P^T dO              dK += G^T Q               rows of dO and Q are the vectors, P and G are broadcast
 //   dQ^T += K^T G^T            as in the forward pass
 //
-// A task is a chunk of the query rows of one (batch, K/V head), all query heads of the group included. It walks over its rows in
-// groups of panels and over the keys block by block, and adds to dK and dV of its own; chunks are summed in a fixed order. So the
-// result does not depend on the number of threads. Included once per instruction set (foreach_target).
+// A task is a chunk of the query rows of one (batch, K/V head), all query heads of the group included. It walks over
+// its rows in groups of panels and over the keys block by block, and adds to dK and dV of its own; chunks are summed in
+// a fixed order. So the result does not depend on the number of threads. Included once per instruction set
+// (foreach_target).
 #if defined(AULE_CPU_BACKWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef AULE_CPU_BACKWARD_INL_H_
 #undef AULE_CPU_BACKWARD_INL_H_
@@ -55,7 +56,8 @@ class BackwardTask {
     const std::int64_t rows = problem_.group_size() * problem_.seq_q;
     const std::int64_t panels = (rows + config_.panel_rows - 1) / config_.panel_rows;
     const std::int64_t first = panels * chunk / config_.chunks, last = panels * (chunk + 1) / config_.chunks;
-    for (std::int64_t p = first; p < last; p += config_.task_panels) rows_group(p, std::min(config_.task_panels, last - p));
+    for (std::int64_t p = first; p < last; p += config_.task_panels)
+      rows_group(p, std::min(config_.task_panels, last - p));
     if (config_.chunks == 1) store_keys(dk_, dv_);
     if (args_.dsinks) store_sinks(partials, task);
   }
@@ -82,10 +84,11 @@ class BackwardTask {
     const std::int64_t rows = config_.panel_rows, keys = config_.block_k, kp = key_pitch(), vp = value_pitch();
     const std::int64_t wide = std::max(kp, vp) + 16, half = PairedSize<T>(rows);
     const std::int64_t elements = problem_.seq_k * (kp + vp);
-    std::size_t bytes = tiles_.scratch_bytes(config_.task_panels) + Scratch::padded<Acc>(wide) +
-                        Scratch::padded<T>(PairedSize<T>(keys) * problem_.head_dim_qk) + 2 * Scratch::padded<T>(keys * half) +
-                        static_cast<std::size_t>(config_.task_panels) *
-                            (Scratch::padded<T>(half * kp) + Scratch::padded<T>(half * vp) + Scratch::padded<Acc>(problem_.head_dim_qk * rows));
+    std::size_t bytes =
+        tiles_.scratch_bytes(config_.task_panels) + Scratch::padded<Acc>(wide) +
+        Scratch::padded<T>(PairedSize<T>(keys) * problem_.head_dim_qk) + 2 * Scratch::padded<T>(keys * half) +
+        static_cast<std::size_t>(config_.task_panels) * (Scratch::padded<T>(half * kp) + Scratch::padded<T>(half * vp) +
+                                                         Scratch::padded<Acc>(problem_.head_dim_qk * rows));
     if (config_.chunks == 1) bytes += Scratch::padded<Acc>(elements);
     Scratch& scratch = Scratch::of_this_thread();
     scratch.begin(bytes);
@@ -119,12 +122,14 @@ class BackwardTask {
       last_key = std::max(last_key, std::min(problem_.seq_k - 1, panel.last_position + problem_.band_upper));
       if (args_.dsinks) add_sinks(p);
     }
-    for (std::int64_t j0 = first_key / config_.block_k * config_.block_k; j0 <= last_key; j0 += config_.block_k) block(j0, panels);
+    for (std::int64_t j0 = first_key / config_.block_k * config_.block_k; j0 <= last_key; j0 += config_.block_k)
+      block(j0, panels);
     for (std::int64_t p = 0; p < panels && args_.dq; ++p) store_queries(p);
   }
 
   /// Rows of Q or dO as the vector operand of products that contract over query rows: pairs along the rows.
-  void pack_row_operand(const View4& view, const Panel& panel, std::int64_t cols, std::int64_t pitch, T* HWY_RESTRICT to) {
+  void pack_row_operand(const View4& view, const Panel& panel, std::int64_t cols, std::int64_t pitch,
+                        T* HWY_RESTRICT to) {
     std::fill_n(to, PairedSize<T>(panel.rows) * pitch, T{0});
     for (std::int64_t r = 0; r < panel.rows; ++r) {
       if constexpr (std::is_same_v<T, Bf16Pair>) {
@@ -147,7 +152,8 @@ class BackwardTask {
       if (!packed) {
         tiles_.pack_block(batch_, head_, j0, count);
         if constexpr (std::is_same_v<T, Bf16Pair>)
-          PackRowPairs(tiles_.key_source(batch_, head_, j0), count, problem_.head_dim_qk, key_pairs_, problem_.head_dim_qk);
+          PackRowPairs(tiles_.key_source(batch_, head_, j0), count, problem_.head_dim_qk, key_pairs_,
+                       problem_.head_dim_qk);
         packed = true;
       }
       tiles_.compute(p, j0, visible);
@@ -163,16 +169,30 @@ class BackwardTask {
     const std::int64_t rows = PairedSize<T>(panel.rows), dk = problem_.head_dim_qk;
     const auto keys = [&](Acc* tile, T* converted, const T* b, std::int64_t pitch, Acc* c) {
       const std::int64_t a_row = std::is_same_v<T, Bf16Pair> ? PairedSize<T>(panel.pitch) : panel.pitch;
-      const Product<T> product{.a = RowOperand(count * panel.pitch, tile, converted), .a_row = a_row, .a_col = 1, .b = b,
-                               .b_row = pitch, .c = c + j0 * pitch, .c_row = pitch, .m = count, .k = rows};
+      const Product<T> product{.a = RowOperand(count * panel.pitch, tile, converted),
+                               .a_row = a_row,
+                               .a_col = 1,
+                               .b = b,
+                               .b_row = pitch,
+                               .c = c + j0 * pitch,
+                               .c_row = pitch,
+                               .m = count,
+                               .k = rows};
       MultiplyWide(product, pitch, config_.lanes);
     };
     if (args_.dv) keys(tiles_.dropped_p(), p_rows_, state.dout_rows, value_pitch(), dv_);
     if (args_.dk) keys(tiles_.g(), g_rows_, state.q_rows, key_pitch(), dk_);
     if (!args_.dq) return;
     const T* key_rows = std::is_same_v<T, Bf16Pair> ? key_pairs_ : tiles_.keys();
-    const Product<T> queries{.a = key_rows, .a_row = 1, .a_col = dk, .b = TileOperand<T>(count, panel.pitch, tiles_.g()),
-                             .b_row = panel.pitch, .c = state.dq, .c_row = panel.pitch, .m = dk, .k = PairedSize<T>(count)};
+    const Product<T> queries{.a = key_rows,
+                             .a_row = 1,
+                             .a_col = dk,
+                             .b = TileOperand<T>(count, panel.pitch, tiles_.g()),
+                             .b_row = panel.pitch,
+                             .c = state.dq,
+                             .c_row = panel.pitch,
+                             .m = dk,
+                             .k = PairedSize<T>(count)};
     Multiply<Accumulate::kAdd>(queries, panel.vectors);
   }
 
@@ -203,7 +223,8 @@ class BackwardTask {
       for (std::int64_t j = 0; j < problem_.seq_k; ++j) {
         for (std::int64_t c = 0; c < cols; ++c) row_[c] = from[j * pitch + c] * factor;
         const std::int64_t offset = batch_ * view.stride[0] + head_ * view.stride[1] + j * view.stride[2];
-        StoreRow(problem_.dtype, row_, cols, const_cast<void*>(ElementAt(view.data, problem_.dtype, offset)), view.stride[3]);
+        StoreRow(problem_.dtype, row_, cols, const_cast<void*>(ElementAt(view.data, problem_.dtype, offset)),
+                 view.stride[3]);
       }
     };
     store(args_.dk, dk, problem_.head_dim_qk, key_pitch(), static_cast<Acc>(problem_.scale));

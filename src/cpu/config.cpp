@@ -37,9 +37,11 @@ CpuConfig make_config(const AttentionProblem& problem, const SimdTraits& simd, c
     config.fold_heads = true;
   }
   if (problem.pass == Pass::kBackward) {
-    // Models with few heads get several tasks a head. Not a matter of batch or threads: the sums' order would change with them.
+    // Models with few heads get several tasks a head. Not a matter of batch or threads: the sums' order would change
+    // with them.
     const std::int64_t panels = divide_up(problem.group_size() * problem.seq_q, config.panel_rows);
-    config.chunks = std::clamp<std::int64_t>(kBackwardTasks / std::max<std::int64_t>(problem.heads_kv, 1), 1, kMaxChunks);
+    config.chunks =
+        std::clamp<std::int64_t>(kBackwardTasks / std::max<std::int64_t>(problem.heads_kv, 1), 1, kMaxChunks);
     config.chunks = std::clamp<std::int64_t>(panels / kMinChunkPanels, 1, config.chunks);
   }
   return config;
@@ -70,7 +72,8 @@ std::int64_t gradient_elements(const AttentionProblem& problem, const CpuConfig&
 
 std::int64_t mask_gradient_tasks(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config) {
   if (!args.dmask) return 0;
-  return args.dmask_size[0] * args.dmask_size[1] * (args.dmask_size[2] == 1 ? 1 : divide_up(problem.seq_q, config.panel_rows));
+  return args.dmask_size[0] * args.dmask_size[1] *
+         (args.dmask_size[2] == 1 ? 1 : divide_up(problem.seq_q, config.panel_rows));
 }
 
 }  // namespace aule::cpu

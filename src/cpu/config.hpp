@@ -1,4 +1,5 @@
-// The CPU back end's plan of one call, in numbers: how rows are grouped, how keys are blocked, how much scratch memory it takes.
+// The CPU back end's plan of one call, in numbers: how rows are grouped, how keys are blocked, how much scratch memory
+// it takes.
 #pragma once
 
 #include <cstdint>
@@ -14,14 +15,14 @@ enum class Operand : std::uint8_t { kFloat32, kFloat64, kBf16Pair };
 /// block_k and split_keys, so they must not.
 struct CpuConfig {
   Operand operand = Operand::kFloat32;
-  std::int64_t lanes = 4;         ///< accumulator elements in a SIMD register
-  std::int64_t panel_rows = 16;   ///< query rows of a panel: the widest tile of gemm-inl.h
-  std::int64_t task_panels = 4;   ///< panels that share one packed block of keys
-  std::int64_t block_k = 128;     ///< keys in a block
-  std::int64_t split_keys = 0;    ///< keys of a split; 0: not split
+  std::int64_t lanes = 4;        ///< accumulator elements in a SIMD register
+  std::int64_t panel_rows = 16;  ///< query rows of a panel: the widest tile of gemm-inl.h
+  std::int64_t task_panels = 4;  ///< panels that share one packed block of keys
+  std::int64_t block_k = 128;    ///< keys in a block
+  std::int64_t split_keys = 0;   ///< keys of a split; 0: not split
   std::int64_t splits = 1;
-  std::int64_t chunks = 1;        ///< backward: parts that the query rows of a K/V head are split into
-  bool fold_heads = false;        ///< rows of a panel come from all query heads of a K/V head
+  std::int64_t chunks = 1;  ///< backward: parts that the query rows of a K/V head are split into
+  bool fold_heads = false;  ///< rows of a panel come from all query heads of a K/V head
 };
 
 /// What the instruction set chosen at run time can do.

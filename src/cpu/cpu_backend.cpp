@@ -54,7 +54,8 @@ std::int64_t sink_partials(const AttentionProblem& problem, const CpuConfig& con
 }
 
 /// Sums the tasks' shares of the sinks' gradient in a fixed order.
-void reduce_sinks(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config, const double* partials) {
+void reduce_sinks(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config,
+                  const double* partials) {
   const std::int64_t group = problem.group_size();
   for (std::int64_t h = 0; h < problem.heads_q; ++h) {
     double sum = 0;
@@ -68,9 +69,12 @@ void reduce_sinks(const AttentionProblem& problem, const AttentionArgs& args, co
 
 const char* operand_name(Operand operand) {
   switch (operand) {
-    case Operand::kFloat64: return "float64";
-    case Operand::kBf16Pair: return "bfloat16 dot products";
-    default: return "float32";
+    case Operand::kFloat64:
+      return "float64";
+    case Operand::kBf16Pair:
+      return "bfloat16 dot products";
+    default:
+      return "float32";
   }
 }
 
@@ -81,8 +85,9 @@ class CpuBackend final : public Backend {
   std::string name() const override { return "cpu"; }
   const DeviceInfo& device() const override { return device_; }
   std::string details() const override {
-    return std::to_string(device_.parallelism) + (device_.parallelism == 1 ? " thread, " : " threads, ") + device_.architecture +
-           " (" + std::to_string(device_.vector_bytes * 8) + " bit)" + (device_.bf16_dot ? ", bfloat16 dot products" : "");
+    return std::to_string(device_.parallelism) + (device_.parallelism == 1 ? " thread, " : " threads, ") +
+           device_.architecture + " (" + std::to_string(device_.vector_bytes * 8) + " bit)" +
+           (device_.bf16_dot ? ", bfloat16 dot products" : "");
   }
 
   PlanResult plan(const AttentionProblem& problem) const override {
@@ -97,7 +102,8 @@ class CpuBackend final : public Backend {
     if (problem.pass == Pass::kForward) {
       plan.tasks = forward_tasks(problem, config);
       plan.workspace_bytes = split_elements(problem, config) * element + kSlack;
-      plan.kernel = "cpu/forward " + with + (config.splits > 1 ? ", split keys" : "") + (config.fold_heads ? ", heads folded" : "");
+      plan.kernel = "cpu/forward " + with + (config.splits > 1 ? ", split keys" : "") +
+                    (config.fold_heads ? ", heads folded" : "");
     } else {
       plan.tasks = problem.batch * problem.heads_kv * config.chunks;
       plan.workspace_bytes = gradient_elements(problem, config) * element + sink_partials(problem, config) * 8 + kSlack;
@@ -129,15 +135,18 @@ class CpuBackend final : public Backend {
     workspace.begin(static_cast<std::size_t>(plan.workspace_bytes));
     const std::int64_t elements = gradient_elements(problem, config);
     GradientBuffer partials;
-    partials.keys = problem.dtype == DType::kFloat64 ? static_cast<void*>(workspace.take<double>(elements)) : workspace.take<float>(elements);
+    partials.keys = problem.dtype == DType::kFloat64 ? static_cast<void*>(workspace.take<double>(elements))
+                                                     : workspace.take<float>(elements);
     partials.sinks = workspace.take<double>(args.dsinks ? sink_partials(problem, config) : 0);
     const auto run = [&](std::int64_t tasks, auto&& function) {
       parallel_for(tasks, args.num_threads, [&](std::int64_t task, int) { function(task); });
     };
     run(plan.tasks, [&](std::int64_t task) { backward_task(problem, args, config, task, partials); });
     if (config.chunks > 1)
-      run(problem.batch * problem.heads_kv, [&](std::int64_t task) { reduce_task(problem, args, config, task, partials); });
-    run(mask_gradient_tasks(problem, args, config), [&](std::int64_t task) { mask_gradient_task(problem, args, config, task); });
+      run(problem.batch * problem.heads_kv,
+          [&](std::int64_t task) { reduce_task(problem, args, config, task, partials); });
+    run(mask_gradient_tasks(problem, args, config),
+        [&](std::int64_t task) { mask_gradient_task(problem, args, config, task); });
     if (args.dsinks) reduce_sinks(problem, args, config, partials.sinks);
   }
 

@@ -4,8 +4,9 @@
 //   P^T = exp2(S^T - m)  row maxima and sums are vertical: no reduction across lanes
 //   O^T = O^T diag(c) + V^T P^T   the same product: V's elements are broadcast, P^T is where the softmax left it
 //
-// A task is up to task_panels panels of query rows against all keys that they see, block by block: a block of K and V is packed
-// (and converted from 16 bits) once for all of its panels. Included once per instruction set (foreach_target).
+// A task is up to task_panels panels of query rows against all keys that they see, block by block: a block of K and V
+// is packed (and converted from 16 bits) once for all of its panels. Included once per instruction set
+// (foreach_target).
 #if defined(AULE_CPU_FORWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef AULE_CPU_FORWARD_INL_H_
 #undef AULE_CPU_FORWARD_INL_H_
@@ -26,10 +27,10 @@ namespace aule::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// Query rows [first, first + count) of a (batch, K/V head or query head): rows of a K/V head are those of its query heads
-/// one after the other where heads are folded.
-inline void FillPanel(const AttentionProblem& problem, bool fold, std::int64_t batch, std::int64_t head, std::int64_t first,
-                      std::int64_t lanes, std::int64_t max_rows, Panel& panel) {
+/// Query rows [first, first + count) of a (batch, K/V head or query head): rows of a K/V head are those of its query
+/// heads one after the other where heads are folded.
+inline void FillPanel(const AttentionProblem& problem, bool fold, std::int64_t batch, std::int64_t head,
+                      std::int64_t first, std::int64_t lanes, std::int64_t max_rows, Panel& panel) {
   const std::int64_t all = fold ? problem.group_size() * problem.seq_q : problem.seq_q;
   panel.batch = batch;
   panel.rows = std::min(max_rows, all - first);
@@ -55,27 +56,30 @@ inline const void* RowOf(const View4& view, DType dtype, const Panel& panel, std
 
 /// Q^T or dO^T of a panel: to[c][r].
 template <class T>
-void PackPanel(const View4& view, DType dtype, const Panel& panel, std::int64_t cols, T* HWY_RESTRICT to, T* HWY_RESTRICT scratch) {
+void PackPanel(const View4& view, DType dtype, const Panel& panel, std::int64_t cols, T* HWY_RESTRICT to,
+               T* HWY_RESTRICT scratch) {
   for (std::int64_t r = 0; r < panel.rows; ++r)
     PackLane(dtype, RowOf(view, dtype, panel, r), view.stride[3], cols, r, panel.pitch, to, scratch);
-  for (std::int64_t c = 0; c < PairedSize<T>(cols); ++c) std::fill(to + c * panel.pitch + panel.rows, to + (c + 1) * panel.pitch, T{0});
+  for (std::int64_t c = 0; c < PairedSize<T>(cols); ++c)
+    std::fill(to + c * panel.pitch + panel.rows, to + (c + 1) * panel.pitch, T{0});
 }
 
 /// Running softmax statistics of a panel, and its accumulators.
 template <class T>
 struct PanelState {
   Panel panel;
-  bool narrow = false;       ///< few rows: narrow-inl.h
-  T* q;                      ///< Q^T [PairedSize(head_dim_qk)][pitch]
-  AccumulatorOf<T>* q_rows;  ///< narrow: Q [rows][head_dim_qk padded to whole vectors]
-  AccumulatorOf<T>* o;       ///< unnormalised O^T [head_dim_v][pitch]; narrow: O [rows][head_dim_v padded]
-  std::int64_t o_row, o_col; ///< strides of O along query rows and columns
+  bool narrow = false;        ///< few rows: narrow-inl.h
+  T* q;                       ///< Q^T [PairedSize(head_dim_qk)][pitch]
+  AccumulatorOf<T>* q_rows;   ///< narrow: Q [rows][head_dim_qk padded to whole vectors]
+  AccumulatorOf<T>* o;        ///< unnormalised O^T [head_dim_v][pitch]; narrow: O [rows][head_dim_v padded]
+  std::int64_t o_row, o_col;  ///< strides of O along query rows and columns
   AccumulatorOf<T>* max;
   AccumulatorOf<T>* sum;
   bool started = false;
 };
 
-/// Online softmax of a tile: tile becomes P^T, max and sum move on, `correction` is what O^T so far must be multiplied with.
+/// Online softmax of a tile: tile becomes P^T, max and sum move on, `correction` is what O^T so far must be multiplied
+/// with.
 template <int kVectors, class Acc>
 void SoftmaxTile(std::int64_t count, Acc unit, Acc* HWY_RESTRICT tile, Acc* HWY_RESTRICT max, Acc* HWY_RESTRICT sum,
                  Acc* HWY_RESTRICT correction) {
@@ -113,8 +117,8 @@ void Softmax(int vectors, std::int64_t count, Acc unit, Acc* tile, Acc* max, Acc
   if constexpr (kMaxVectors == 4) SoftmaxTile<4>(count, unit, tile, max, sum, correction);
 }
 
-/// A tile of Acc as the vector operand of a product that contracts over keys; bf16 pairs are made in place (a pair of rows
-/// becomes the row of half the number, which has been read already).
+/// A tile of Acc as the vector operand of a product that contracts over keys; bf16 pairs are made in place (a pair of
+/// rows becomes the row of half the number, which has been read already).
 template <class T, class Acc>
 const T* TileOperand([[maybe_unused]] std::int64_t count, [[maybe_unused]] std::int64_t pitch, Acc* tile) {
   if constexpr (!std::is_same_v<T, Bf16Pair>) {
@@ -162,7 +166,8 @@ class ForwardTask {
       first_key = std::max(first_key, split_ * config_.split_keys);
       last_key = std::min(last_key, (split_ + 1) * config_.split_keys - 1);
     }
-    for (std::int64_t j0 = first_key / config_.block_k * config_.block_k; j0 <= last_key; j0 += config_.block_k) block(j0);
+    for (std::int64_t j0 = first_key / config_.block_k * config_.block_k; j0 <= last_key; j0 += config_.block_k)
+      block(j0);
     for (std::int64_t p = 0; p < panels_; ++p) {
       if (config_.splits > 1) {
         store_split(state_[p], first_panel_ + p, splits);
@@ -210,7 +215,8 @@ class ForwardTask {
     const std::int64_t tile = keys * rows, wide = std::max(problem_.head_dim_qk, dv) + 16;
     Scratch& scratch = Scratch::of_this_thread();
     std::size_t bytes = 2 * Scratch::padded<Acc>(tile) + Scratch::padded<T>(keys * dk) +
-                        Scratch::padded<T>((PairedSize<T>(keys)) * dv) + Scratch::padded<Acc>(wide) + Scratch::padded<Acc>(rows);
+                        Scratch::padded<T>((PairedSize<T>(keys)) * dv) + Scratch::padded<Acc>(wide) +
+                        Scratch::padded<Acc>(rows);
     bytes += static_cast<std::size_t>(panels_) *
              (Scratch::padded<T>(dk * rows) + Scratch::padded<Acc>((dv + 16) * rows) +
               Scratch::padded<Acc>(kNarrowRows * (problem_.head_dim_qk + 16)) + 2 * Scratch::padded<Acc>(rows));
@@ -232,7 +238,8 @@ class ForwardTask {
 
   void start_panel(PanelState<T>& state, std::int64_t index, std::int64_t& first_key, std::int64_t& last_key) {
     Panel& panel = state.panel;
-    FillPanel(problem_, config_.fold_heads, batch_, head_, index * config_.panel_rows, config_.lanes, config_.panel_rows, panel);
+    FillPanel(problem_, config_.fold_heads, batch_, head_, index * config_.panel_rows, config_.lanes,
+              config_.panel_rows, panel);
     pack_queries(state);
     // The sink is a key without a value: it starts the statistics of the first split.
     const bool sinks = problem_.has(kFeatureSinks) && split_ == 0;
@@ -253,8 +260,7 @@ class ForwardTask {
     state.o_row = state.narrow ? whole_vectors(problem_.head_dim_v) : 1;
     state.o_col = state.narrow ? 1 : panel.pitch;
     std::fill_n(state.o, state.narrow ? panel.rows * state.o_row : problem_.head_dim_v * panel.pitch, Acc{0});
-    if (!state.narrow)
-      return PackPanel(args_.q, problem_.dtype, panel, dk, state.q, reinterpret_cast<T*>(row_));
+    if (!state.narrow) return PackPanel(args_.q, problem_.dtype, panel, dk, state.q, reinterpret_cast<T*>(row_));
     for (std::int64_t r = 0; r < panel.rows; ++r) {
       Acc* row = state.q_rows + r * pitch;
       ConvertRow(problem_.dtype, RowOf(args_.q, problem_.dtype, panel, r), args_.q.stride[3], dk, row);
@@ -286,8 +292,9 @@ class ForwardTask {
   void locate_block(std::int64_t j0) {
     const std::int64_t head = config_.fold_heads ? head_ : head_ / problem_.group_size();
     const auto source = [&](const View4& view) {
-      return Source{ElementAt(view.data, problem_.dtype, batch_ * view.stride[0] + head * view.stride[1] + j0 * view.stride[2]),
-                    problem_.dtype, view.stride[2], view.stride[3]};
+      return Source{
+          ElementAt(view.data, problem_.dtype, batch_ * view.stride[0] + head * view.stride[1] + j0 * view.stride[2]),
+          problem_.dtype, view.stride[2], view.stride[3]};
     };
     k_source_ = source(args_.k);
     v_source_ = source(args_.v);
@@ -309,10 +316,18 @@ class ForwardTask {
     const std::int64_t dk = problem_.head_dim_qk;
     if (state.narrow) {
       std::fill_n(tile_, count * panel.pitch, Acc{0});
-      return MultiplyNarrowScores(state.q_rows, whole_vectors(dk), panel.rows, k_source_, count, dk, tile_, panel.pitch);
+      return MultiplyNarrowScores(state.q_rows, whole_vectors(dk), panel.rows, k_source_, count, dk, tile_,
+                                  panel.pitch);
     }
-    const Product<T> product{.a = keys_.data, .a_row = keys_.pitch, .a_col = 1, .b = state.q, .b_row = panel.pitch, .c = tile_,
-                             .c_row = panel.pitch, .m = count, .k = PairedSize<T>(dk)};
+    const Product<T> product{.a = keys_.data,
+                             .a_row = keys_.pitch,
+                             .a_col = 1,
+                             .b = state.q,
+                             .b_row = panel.pitch,
+                             .c = tile_,
+                             .c_row = panel.pitch,
+                             .m = count,
+                             .k = PairedSize<T>(dk)};
     Multiply<Accumulate::kOverwrite>(product, panel.vectors);
   }
 
@@ -321,9 +336,17 @@ class ForwardTask {
     const Panel& panel = state.panel;
     const std::int64_t dv = problem_.head_dim_v;
     if (state.narrow)
-      return MultiplyNarrowValues(tile_, panel.pitch, panel.rows, v_source_, count, dv, correction_, state.o, state.o_row);
-    const Product<T> product{.a = values_.data, .a_row = 1, .a_col = values_.pitch, .b = TileOperand<T>(count, panel.pitch, tile_),
-                             .b_row = panel.pitch, .c = state.o, .c_row = panel.pitch, .m = dv, .k = PairedSize<T>(count),
+      return MultiplyNarrowValues(tile_, panel.pitch, panel.rows, v_source_, count, dv, correction_, state.o,
+                                  state.o_row);
+    const Product<T> product{.a = values_.data,
+                             .a_row = 1,
+                             .a_col = values_.pitch,
+                             .b = TileOperand<T>(count, panel.pitch, tile_),
+                             .b_row = panel.pitch,
+                             .c = state.o,
+                             .c_row = panel.pitch,
+                             .m = dv,
+                             .k = PairedSize<T>(count),
                              .rescale = correction_};
     if (state.started) {
       Multiply<Accumulate::kRescale>(product, panel.vectors);
@@ -337,11 +360,13 @@ class ForwardTask {
     const Acc kept = rules_.has_dropout() ? rules_.dropout_scale() : Acc{1};
     for (std::int64_t r = 0; r < panel.rows; ++r) {
       const Acc sum = state.sum[r], inverse = sum == 0 ? Acc{0} : kept / sum;
-      for (std::int64_t c = 0; c < problem_.head_dim_v; ++c) row_[c] = state.o[c * state.o_col + r * state.o_row] * inverse;
+      for (std::int64_t c = 0; c < problem_.head_dim_v; ++c)
+        row_[c] = state.o[c * state.o_col + r * state.o_row] * inverse;
       StoreRow(problem_.dtype, row_, problem_.head_dim_v, const_cast<void*>(RowOf(args_.out, problem_.dtype, panel, r)),
                args_.out.stride[3]);
       if (args_.lse) {
-        const Acc lse = sum == 0 ? ScoreRules<Acc>::kHidden : (rules_.unit() * state.max[r] + std::log2(sum)) * std::numbers::ln2_v<Acc>;
+        const Acc lse = sum == 0 ? ScoreRules<Acc>::kHidden
+                                 : (rules_.unit() * state.max[r] + std::log2(sum)) * std::numbers::ln2_v<Acc>;
         *args_.lse.at<Acc>(panel.batch, panel.head[r], panel.position[r]) = lse;
       }
     }
@@ -397,7 +422,7 @@ class ForwardTask {
   std::int64_t batch_ = 0, head_ = 0, first_panel_ = 0, panels_ = 0, split_ = 0;
   PanelState<T> state_[kMaxPanels];
   Acc *tile_ = nullptr, *mask_ = nullptr, *row_ = nullptr, *correction_ = nullptr;
-  T *k_ = nullptr, *v_ = nullptr;  ///< packed copies of a block
+  T *k_ = nullptr, *v_ = nullptr;   ///< packed copies of a block
   Source k_source_{}, v_source_{};  ///< the block that is at hand, in the caller's memory
   Rows<T> keys_{}, values_{};       ///< and as operands of the wide products
 };

@@ -1,9 +1,10 @@
-// The one matrix product of the CPU kernels: C[m][n] (+)= sum_k A[m][k] * B[k][n], with A's elements broadcast and B's rows
-// loaded as vectors. No operand is transposed or packed for it: forward and backward are laid out so that one operand of every
-// product has contiguous lanes already (forward-inl.h). Included once per instruction set (foreach_target).
+// The one matrix product of the CPU kernels: C[m][n] (+)= sum_k A[m][k] * B[k][n], with A's elements broadcast and B's
+// rows loaded as vectors. No operand is transposed or packed for it: forward and backward are laid out so that one
+// operand of every product has contiguous lanes already (forward-inl.h). Included once per instruction set
+// (foreach_target).
 //
-// Per step of k a tile of kRows x kVectors accumulators costs kRows broadcasts and kVectors loads for kRows * kVectors FMAs:
-// 10 loads for 24 FMAs with 32 registers, so the two FMA units are the bound, not the two load ports.
+// Per step of k a tile of kRows x kVectors accumulators costs kRows broadcasts and kVectors loads for kRows * kVectors
+// FMAs: 10 loads for 24 FMAs with 32 registers, so the two FMA units are the bound, not the two load ports.
 #if defined(AULE_CPU_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef AULE_CPU_GEMM_INL_H_
 #undef AULE_CPU_GEMM_INL_H_
@@ -39,7 +40,7 @@ struct Product {
   const T* a;
   std::int64_t a_row, a_col;  ///< strides of A along m and k
   const T* b;
-  std::int64_t b_row;         ///< stride of B along k; its lanes are contiguous
+  std::int64_t b_row;  ///< stride of B along k; its lanes are contiguous
   AccumulatorOf<T>* c;
   std::int64_t c_row;
   std::int64_t m, k;
@@ -112,12 +113,23 @@ HWY_NOINLINE void MultiplyPanel(const Product<T>& p) {
     }
   }
   switch (p.m - m) {
-    case 5: Tile<5, kVectors, kMode>(p, m); break;
-    case 4: Tile<4, kVectors, kMode>(p, m); break;
-    case 3: Tile<3, kVectors, kMode>(p, m); break;
-    case 2: Tile<2, kVectors, kMode>(p, m); break;
-    case 1: Tile<1, kVectors, kMode>(p, m); break;
-    default: break;
+    case 5:
+      Tile<5, kVectors, kMode>(p, m);
+      break;
+    case 4:
+      Tile<4, kVectors, kMode>(p, m);
+      break;
+    case 3:
+      Tile<3, kVectors, kMode>(p, m);
+      break;
+    case 2:
+      Tile<2, kVectors, kMode>(p, m);
+      break;
+    case 1:
+      Tile<1, kVectors, kMode>(p, m);
+      break;
+    default:
+      break;
   }
 }
 

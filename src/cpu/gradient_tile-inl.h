@@ -29,9 +29,11 @@ class GradientTiles {
   std::size_t scratch_bytes(std::int64_t panels) const {
     const std::int64_t dk = PairedSize<T>(problem_.head_dim_qk), dv = PairedSize<T>(problem_.head_dim_v);
     return static_cast<std::size_t>(tile_count()) * Scratch::padded<Acc>(tile_elements()) +
-           2 * Scratch::padded<Acc>(wide()) + Scratch::padded<T>(config_.block_k * dk) + Scratch::padded<T>(config_.block_k * dv) +
-           static_cast<std::size_t>(panels) * (Scratch::padded<T>(dk * config_.panel_rows) + Scratch::padded<T>(dv * config_.panel_rows) +
-                                               3 * Scratch::padded<Acc>(config_.panel_rows));
+           2 * Scratch::padded<Acc>(wide()) + Scratch::padded<T>(config_.block_k * dk) +
+           Scratch::padded<T>(config_.block_k * dv) +
+           static_cast<std::size_t>(panels) *
+               (Scratch::padded<T>(dk * config_.panel_rows) + Scratch::padded<T>(dv * config_.panel_rows) +
+                3 * Scratch::padded<Acc>(config_.panel_rows));
   }
 
   void take_scratch(Scratch& scratch, std::int64_t panels) {
@@ -89,7 +91,9 @@ class GradientTiles {
     return mask_visibility_ == Visibility::kHidden ? 0 : count;
   }
 
-  Source key_source(std::int64_t batch, std::int64_t head, std::int64_t j0) const { return source(args_.k, batch, head, j0); }
+  Source key_source(std::int64_t batch, std::int64_t head, std::int64_t j0) const {
+    return source(args_.k, batch, head, j0);
+  }
 
   void pack_block(std::int64_t batch, std::int64_t head, std::int64_t j0, std::int64_t count) {
     PackRows(source(args_.k, batch, head, j0), count, problem_.head_dim_qk, k_);
@@ -134,22 +138,26 @@ class GradientTiles {
   struct State {
     Panel panel;
     T *q, *dout;
-    Acc *lse;  ///< in units of log 2
+    Acc* lse;  ///< in units of log 2
     Acc *delta, *natural_lse;
   };
 
   std::int64_t tile_elements() const { return config_.block_k * config_.panel_rows; }
-  std::int64_t tile_count() const { return 3 + (problem_.has(kFeatureSoftcap) ? 1 : 0) + (rules_.has_dropout() ? 1 : 0); }
+  std::int64_t tile_count() const {
+    return 3 + (problem_.has(kFeatureSoftcap) ? 1 : 0) + (rules_.has_dropout() ? 1 : 0);
+  }
   std::int64_t wide() const { return std::max(problem_.head_dim_qk, problem_.head_dim_v) + 16; }
 
   Source source(const View4& view, std::int64_t batch, std::int64_t head, std::int64_t j0) const {
-    return {ElementAt(view.data, problem_.dtype, batch * view.stride[0] + head * view.stride[1] + j0 * view.stride[2]), problem_.dtype,
-            view.stride[2], view.stride[3]};
+    return {ElementAt(view.data, problem_.dtype, batch * view.stride[0] + head * view.stride[1] + j0 * view.stride[2]),
+            problem_.dtype, view.stride[2], view.stride[3]};
   }
 
   Acc row_delta(const Panel& panel, std::int64_t r) {
-    ConvertRow(problem_.dtype, RowOf(args_.out, problem_.dtype, panel, r), args_.out.stride[3], problem_.head_dim_v, row_);
-    ConvertRow(problem_.dtype, RowOf(args_.dout, problem_.dtype, panel, r), args_.dout.stride[3], problem_.head_dim_v, row2_);
+    ConvertRow(problem_.dtype, RowOf(args_.out, problem_.dtype, panel, r), args_.out.stride[3], problem_.head_dim_v,
+               row_);
+    ConvertRow(problem_.dtype, RowOf(args_.dout, problem_.dtype, panel, r), args_.dout.stride[3], problem_.head_dim_v,
+               row2_);
     Acc sum = 0;
     for (std::int64_t c = 0; c < problem_.head_dim_v; ++c) sum += row_[c] * row2_[c];
     if (args_.dlse) sum -= *args_.dlse.at<Acc>(panel.batch, panel.head[r], panel.position[r]);
@@ -157,8 +165,15 @@ class GradientTiles {
   }
 
   static void product(const T* a, const T* b, std::int64_t k, std::int64_t count, const Panel& panel, Acc* c) {
-    Multiply<Accumulate::kOverwrite>(Product<T>{.a = a, .a_row = k, .a_col = 1, .b = b, .b_row = panel.pitch, .c = c,
-                                                .c_row = panel.pitch, .m = count, .k = k},
+    Multiply<Accumulate::kOverwrite>(Product<T>{.a = a,
+                                                .a_row = k,
+                                                .a_col = 1,
+                                                .b = b,
+                                                .b_row = panel.pitch,
+                                                .c = c,
+                                                .c_row = panel.pitch,
+                                                .m = count,
+                                                .k = k},
                                      panel.vectors);
   }
 
@@ -187,7 +202,8 @@ class GradientTiles {
   ScoreRules<Acc> rules_;
   State state_[kMaxTaskPanels] = {};
   Visibility band_ = Visibility::kFull, mask_visibility_ = Visibility::kFull;
-  Acc *p_ = nullptr, *g_ = nullptr, *mask_ = nullptr, *capped_ = nullptr, *dropped_ = nullptr, *row_ = nullptr, *row2_ = nullptr;
+  Acc *p_ = nullptr, *g_ = nullptr, *mask_ = nullptr, *capped_ = nullptr, *dropped_ = nullptr, *row_ = nullptr,
+      *row2_ = nullptr;
   T *k_ = nullptr, *v_ = nullptr;
 };
 

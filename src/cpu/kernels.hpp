@@ -8,11 +8,11 @@
 
 namespace aule::cpu {
 
-/// Partial results of keys that were split between tasks: for every (batch, K/V head, panel, split) the row maxima in units of
-/// log 2, the row sums and the unnormalised output.
+/// Partial results of keys that were split between tasks: for every (batch, K/V head, panel, split) the row maxima in
+/// units of log 2, the row sums and the unnormalised output.
 struct SplitBuffer {
   void* data = nullptr;
-  std::int64_t panels = 0;       ///< of one K/V head
+  std::int64_t panels = 0;  ///< of one K/V head
   std::int64_t panel_elements = 0;
 };
 
@@ -25,11 +25,11 @@ std::int64_t split_panel_elements(const AttentionProblem& problem, const CpuConf
 std::int64_t split_elements(const AttentionProblem& problem, const CpuConfig& config);
 
 /// One task of the forward pass, 0 <= task < forward_tasks(problem, config).
-void forward_task(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config, std::int64_t task,
-                  const SplitBuffer& splits);
+void forward_task(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config,
+                  std::int64_t task, const SplitBuffer& splits);
 /// Combines the splits of one (batch, K/V head), 0 <= task < batch * heads_kv.
-void combine_task(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config, std::int64_t task,
-                  const SplitBuffer& splits);
+void combine_task(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config,
+                  std::int64_t task, const SplitBuffer& splits);
 
 /// What backward tasks leave for the sums over chunks.
 struct GradientBuffer {
@@ -40,13 +40,14 @@ struct GradientBuffer {
 std::int64_t gradient_elements(const AttentionProblem& problem, const CpuConfig& config);
 
 /// One chunk of one (batch, K/V head): 0 <= task < batch * heads_kv * chunks.
-void backward_task(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config, std::int64_t task,
-                   const GradientBuffer& partials);
+void backward_task(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config,
+                   std::int64_t task, const GradientBuffer& partials);
 /// Sums the chunks of one (batch, K/V head): 0 <= task < batch * heads_kv. Only with more than one chunk.
 void reduce_task(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config, std::int64_t task,
                  const GradientBuffer& partials);
 /// 0 <= task < mask_gradient_tasks(): a part of the mask's gradient.
-void mask_gradient_task(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config, std::int64_t task);
+void mask_gradient_task(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config,
+                        std::int64_t task);
 std::int64_t mask_gradient_tasks(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config);
 
 }  // namespace aule::cpu

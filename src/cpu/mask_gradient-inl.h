@@ -1,6 +1,7 @@
-// Gradient of an additive mask: G = P * (dP - delta), summed over the dimensions that the mask broadcasts. It has its own pass
-// (only where the gradient is wanted), for its sums run over other dimensions than those of Q, K and V: a task owns a part of
-// the mask and visits every tile that reads that part, in a fixed order. Included once per instruction set (foreach_target).
+// Gradient of an additive mask: G = P * (dP - delta), summed over the dimensions that the mask broadcasts. It has its
+// own pass (only where the gradient is wanted), for its sums run over other dimensions than those of Q, K and V: a task
+// owns a part of the mask and visits every tile that reads that part, in a fixed order. Included once per instruction
+// set (foreach_target).
 #if defined(AULE_CPU_MASK_GRADIENT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef AULE_CPU_MASK_GRADIENT_INL_H_
 #undef AULE_CPU_MASK_GRADIENT_INL_H_
@@ -24,7 +25,8 @@ class MaskGradientTask {
   MaskGradientTask(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config)
       : problem_(problem), args_(args), config_(config), tiles_(problem, args, config) {}
 
-  /// Task: (mask batch, mask head, panel of rows), or (mask batch, mask head) where the mask has one row for all queries.
+  /// Task: (mask batch, mask head, panel of rows), or (mask batch, mask head) where the mask has one row for all
+  /// queries.
   void run(std::int64_t task) {
     const std::int64_t* size = args_.dmask_size;
     const std::int64_t panels = (problem_.seq_q + config_.panel_rows - 1) / config_.panel_rows;
@@ -65,7 +67,8 @@ class MaskGradientTask {
       tiles_.compute(0, j0, visible);
       const Acc* g = tiles_.g();
       for (std::int64_t j = 0; j < visible; ++j)
-        for (std::int64_t r = 0; r < panel.rows; ++r) sum_[(j0 + j) * sum_rows() + (sum_rows() == 1 ? 0 : r)] += g[j * panel.pitch + r];
+        for (std::int64_t r = 0; r < panel.rows; ++r)
+          sum_[(j0 + j) * sum_rows() + (sum_rows() == 1 ? 0 : r)] += g[j * panel.pitch + r];
     }
   }
 

@@ -14,9 +14,9 @@ namespace aule::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// 2^x for x <= about 0: exactly 1 for 0, exactly 0 below -150 (so -inf too), NaN for NaN. Largest relative error 1.0e-7.
-/// 11 instructions where Highway's Exp2, which also serves large x, needs twice as many: at head size 64 exponentials are
-/// a tenth of the forward pass.
+/// 2^x for x <= about 0: exactly 1 for 0, exactly 0 below -150 (so -inf too), NaN for NaN. Largest relative
+/// error 1.0e-7. 11 instructions where Highway's Exp2, which also serves large x, needs twice as many: at head size 64
+/// exponentials are a tenth of the forward pass.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V SoftmaxExp2(D d, V x) {
   if constexpr (sizeof(hn::TFromD<D>) == 8) {

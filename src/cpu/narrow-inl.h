@@ -1,6 +1,6 @@
-// The two products of the forward pass for panels of few rows (decode). With lanes as query rows most lanes would idle, and what
-// counts is reading K and V once at the speed of memory: here lanes run along the head dimension, K and V are read in
-// place, in order, and converted in registers. Included once per instruction set (foreach_target).
+// The two products of the forward pass for panels of few rows (decode). With lanes as query rows most lanes would idle,
+// and what counts is reading K and V once at the speed of memory: here lanes run along the head dimension, K and V are
+// read in place, in order, and converted in registers. Included once per instruction set (foreach_target).
 #if defined(AULE_CPU_NARROW_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef AULE_CPU_NARROW_INL_H_
 #undef AULE_CPU_NARROW_INL_H_
@@ -16,7 +16,8 @@ namespace aule::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// A panel of at most this many rows takes the narrow products: they cost rows x head_dim FMAs a key, the wide ones 16 x head_dim.
+/// A panel of at most this many rows takes the narrow products: they cost rows x head_dim FMAs a key, the wide ones 16
+/// x head_dim.
 inline constexpr std::int64_t kNarrowRows = 8;
 
 /// A vector of Acc from memory of another type; the first `n` elements if n is less than the lanes, zeros behind.
@@ -34,10 +35,11 @@ HWY_INLINE hn::Vec<D> LoadAs(D d, const From* HWY_RESTRICT from, std::int64_t n)
 /// Rows that are kept in registers at a time; more would spill.
 inline constexpr int kRowsAtOnce = 4;
 
-/// tile[j * pitch + r] = dot(q[r], k[j]) for kRows rows. q: row-major, row length q_pitch, zero-padded to whole vectors.
+/// tile[j * pitch + r] = dot(q[r], k[j]) for kRows rows. q: row-major, row length q_pitch, zero-padded to whole
+/// vectors.
 template <int kRows, class From, class Acc>
-void NarrowScores(const Acc* HWY_RESTRICT q, std::int64_t q_pitch, const Source& k, std::int64_t count, std::int64_t cols,
-                  Acc* HWY_RESTRICT tile, std::int64_t pitch) {
+void NarrowScores(const Acc* HWY_RESTRICT q, std::int64_t q_pitch, const Source& k, std::int64_t count,
+                  std::int64_t cols, Acc* HWY_RESTRICT tile, std::int64_t pitch) {
   const hn::ScalableTag<Acc> d;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
   for (std::int64_t j = 0; j < count; ++j) {
@@ -55,8 +57,8 @@ void NarrowScores(const Acc* HWY_RESTRICT q, std::int64_t q_pitch, const Source&
 /// o[r][c] = o[r][c] * rescale[r] + sum_j tile[j * pitch + r] * v[j][c] for kRows rows and kVectors vectors of columns.
 template <int kRows, int kVectors, class From, class Acc>
 HWY_INLINE void NarrowValuesStrip(const Acc* HWY_RESTRICT tile, std::int64_t pitch, const Source& v, std::int64_t count,
-                                  std::int64_t first, std::int64_t cols, const Acc* HWY_RESTRICT rescale, Acc* HWY_RESTRICT o,
-                                  std::int64_t o_pitch) {
+                                  std::int64_t first, std::int64_t cols, const Acc* HWY_RESTRICT rescale,
+                                  Acc* HWY_RESTRICT o, std::int64_t o_pitch) {
   const hn::ScalableTag<Acc> d;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
   hn::Vec<decltype(d)> sum[kRows][kVectors];
@@ -75,8 +77,8 @@ HWY_INLINE void NarrowValuesStrip(const Acc* HWY_RESTRICT tile, std::int64_t pit
 }
 
 template <int kRows, class From, class Acc>
-void NarrowValues(const Acc* tile, std::int64_t pitch, const Source& v, std::int64_t count, std::int64_t cols, const Acc* rescale,
-                  Acc* o, std::int64_t o_pitch) {
+void NarrowValues(const Acc* tile, std::int64_t pitch, const Source& v, std::int64_t count, std::int64_t cols,
+                  const Acc* rescale, Acc* o, std::int64_t o_pitch) {
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<Acc>()));
   constexpr int kVectors = kMaxVectors == 4 ? 4 : 2;
   std::int64_t c = 0;
@@ -90,19 +92,26 @@ template <class Acc, class Function>
 HWY_INLINE void WithRows(std::int64_t rows, DType dtype, const Function& function) {
   const auto with_type = [&]<class From>(From) {
     switch (rows) {
-      case 1: return function.template operator()<1, From>();
-      case 2: return function.template operator()<2, From>();
-      case 3: return function.template operator()<3, From>();
-      default: return function.template operator()<kRowsAtOnce, From>();
+      case 1:
+        return function.template operator()<1, From>();
+      case 2:
+        return function.template operator()<2, From>();
+      case 3:
+        return function.template operator()<3, From>();
+      default:
+        return function.template operator()<kRowsAtOnce, From>();
     }
   };
   if constexpr (std::is_same_v<Acc, double>) {
     with_type(double{});
   } else {
     switch (dtype) {
-      case DType::kFloat16: return with_type(hwy::float16_t{});
-      case DType::kBFloat16: return with_type(hwy::bfloat16_t{});
-      default: return with_type(float{});
+      case DType::kFloat16:
+        return with_type(hwy::float16_t{});
+      case DType::kBFloat16:
+        return with_type(hwy::bfloat16_t{});
+      default:
+        return with_type(float{});
     }
   }
 }

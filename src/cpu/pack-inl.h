@@ -48,9 +48,12 @@ void ConvertRow(DType dtype, const void* from, std::int64_t stride, std::int64_t
     ConvertStrided<double, double>(from, stride, n, to);  // float64 problems hold nothing else
   } else {
     switch (dtype) {
-      case DType::kFloat16: return ConvertStrided<float, hwy::float16_t>(from, stride, n, to);
-      case DType::kBFloat16: return ConvertStrided<float, hwy::bfloat16_t>(from, stride, n, to);
-      default: return ConvertStrided<float, float>(from, stride, n, to);
+      case DType::kFloat16:
+        return ConvertStrided<float, hwy::float16_t>(from, stride, n, to);
+      case DType::kBFloat16:
+        return ConvertStrided<float, hwy::bfloat16_t>(from, stride, n, to);
+      default:
+        return ConvertStrided<float, float>(from, stride, n, to);
     }
   }
 }
@@ -95,7 +98,8 @@ void PackRows(const Source& source, std::int64_t rows, std::int64_t cols, T* HWY
   }
 }
 
-/// Row-major copy, pairs along the rows: the operand of products that contract over rows. `pitch` is the row length of `to`.
+/// Row-major copy, pairs along the rows: the operand of products that contract over rows. `pitch` is the row length of
+/// `to`.
 template <class T>
 void PackRowPairs(const Source& source, std::int64_t rows, std::int64_t cols, T* HWY_RESTRICT to, std::int64_t pitch) {
   if constexpr (std::is_same_v<T, Bf16Pair>) {
@@ -119,7 +123,8 @@ void PackRowPairs(const Source& source, std::int64_t rows, std::int64_t cols, T*
       }
     }
   } else {
-    for (std::int64_t r = 0; r < rows; ++r) ConvertRow(source.dtype, source.row_at(r), source.col, cols, to + r * pitch);
+    for (std::int64_t r = 0; r < rows; ++r)
+      ConvertRow(source.dtype, source.row_at(r), source.col, cols, to + r * pitch);
   }
 }
 
@@ -130,8 +135,8 @@ struct Rows {
   std::int64_t pitch;
 };
 
-/// Whether rows can be used where they are: the operand's type and layout, and rows close enough together that a block of them
-/// does not fall on few cache sets (rows of interleaved heads are often a power of two apart).
+/// Whether rows can be used where they are: the operand's type and layout, and rows close enough together that a block
+/// of them does not fall on few cache sets (rows of interleaved heads are often a power of two apart).
 template <class T>
 bool InPlace(const Source& source, std::int64_t cols) {
   if (source.col != 1 || source.row < 0 || source.row > 2 * cols) return false;
@@ -161,8 +166,8 @@ Rows<T> RowPairsInPlaceOrPacked(const Source& source, std::int64_t rows, std::in
 /// to[c][r]: one row of the source becomes one lane; `pitch` lanes a row, `scratch` holds one row of columns.
 /// Pairs along the columns. This is the vector operand of products that contract over columns.
 template <class T>
-HWY_INLINE void PackLane(DType dtype, const void* from, std::int64_t col, std::int64_t cols, std::int64_t lane, std::int64_t pitch,
-                         T* HWY_RESTRICT to, T* HWY_RESTRICT scratch) {
+HWY_INLINE void PackLane(DType dtype, const void* from, std::int64_t col, std::int64_t cols, std::int64_t lane,
+                         std::int64_t pitch, T* HWY_RESTRICT to, T* HWY_RESTRICT scratch) {
   PackRows(Source{from, dtype, 0, col}, 1, cols, scratch);
   const std::int64_t width = PairedSize<T>(cols);
   for (std::int64_t c = 0; c < width; ++c) to[c * pitch + lane] = scratch[c];
@@ -189,9 +194,12 @@ void StoreRow(DType dtype, const Acc* HWY_RESTRICT from, std::int64_t n, void* t
     store(static_cast<double*>(to));
   } else {
     switch (dtype) {
-      case DType::kFloat16: return store(static_cast<hwy::float16_t*>(to));
-      case DType::kBFloat16: return store(static_cast<hwy::bfloat16_t*>(to));
-      default: return store(static_cast<float*>(to));
+      case DType::kFloat16:
+        return store(static_cast<hwy::float16_t*>(to));
+      case DType::kBFloat16:
+        return store(static_cast<hwy::bfloat16_t*>(to));
+      default:
+        return store(static_cast<float*>(to));
     }
   }
 }

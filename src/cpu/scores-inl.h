@@ -1,8 +1,8 @@
-// The rules that turn a tile of dot products into logits: scale, softcap, ALiBi, mask, band, and dropout's bits. Forward and
-// backward call these and know no feature by name. Included once per instruction set (foreach_target).
+// The rules that turn a tile of dot products into logits: scale, softcap, ALiBi, mask, band, and dropout's bits.
+// Forward and backward call these and know no feature by name. Included once per instruction set (foreach_target).
 //
-// A tile is S^T: tile[j * pitch + r], key j of the block, query row r of the panel. A SIMD lane owns a query row, so row maxima and
-// sums are vertical, and a row's bits do not depend on the rows beside it.
+// A tile is S^T: tile[j * pitch + r], key j of the block, query row r of the panel. A SIMD lane owns a query row, so
+// row maxima and sums are vertical, and a row's bits do not depend on the rows beside it.
 #if defined(AULE_CPU_SCORES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef AULE_CPU_SCORES_INL_H_
 #undef AULE_CPU_SCORES_INL_H_
@@ -99,8 +99,8 @@ class ScoreRules {
     return Visibility::kPartial;
   }
 
-  /// Dot products to logits. `mask` is null where load_mask said kFull; `capped`, optional, receives softcap's output in natural
-  /// units, which its derivative needs.
+  /// Dot products to logits. `mask` is null where load_mask said kFull; `capped`, optional, receives softcap's output
+  /// in natural units, which its derivative needs.
   void apply(const Panel& panel, std::int64_t j0, std::int64_t count, const Acc* HWY_RESTRICT mask, Visibility band,
              Acc* HWY_RESTRICT tile, Acc* HWY_RESTRICT capped) const {
     if (!raw_) scale_tile(panel, count, tile, capped);
@@ -119,10 +119,12 @@ class ScoreRules {
       for (std::int64_t j = 0; j < count; ++j) {
         const std::int64_t key = j0 + j;
         if (j == 0 || key % 4 == 0)
-          words = kernels::philox(args_.dropout_seed,
-                                  {static_cast<std::uint32_t>(key / 4), static_cast<std::uint32_t>(panel.position[r]),
-                                   static_cast<std::uint32_t>(batch_head), static_cast<std::uint32_t>(batch_head >> 32)});
-        if (words[static_cast<std::size_t>(key % 4)] < threshold || problem_.dropout_p >= 1.0) tile[j * panel.pitch + r] = 0;
+          words =
+              kernels::philox(args_.dropout_seed,
+                              {static_cast<std::uint32_t>(key / 4), static_cast<std::uint32_t>(panel.position[r]),
+                               static_cast<std::uint32_t>(batch_head), static_cast<std::uint32_t>(batch_head >> 32)});
+        if (words[static_cast<std::size_t>(key % 4)] < threshold || problem_.dropout_p >= 1.0)
+          tile[j * panel.pitch + r] = 0;
       }
     }
   }

@@ -1,4 +1,5 @@
-// Scratch memory of one worker: grows to what the largest task needed and is kept, so that a steady state allocates nothing.
+// Scratch memory of one worker: grows to what the largest task needed and is kept, so that a steady state allocates
+// nothing.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +28,8 @@ class Scratch {
     used_ += padded<T>(count);
     return result;
   }
-  /// Bytes that take<T>(count) uses up: whole cache lines, plus one against accesses of two arrays falling on the same sets.
+  /// Bytes that take<T>(count) uses up: whole cache lines, plus one against accesses of two arrays falling on the same
+  /// sets.
   template <class T>
   static std::size_t padded(std::int64_t count) {
     return (static_cast<std::size_t>(count) * sizeof(T) + kLine - 1) / kLine * kLine + kLine;

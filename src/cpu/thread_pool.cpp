@@ -95,8 +95,8 @@ class Pool {
   bool stopping_ = false;
 };
 
-/// The process's pool. A child of fork() inherits the object but not its threads, so it gets a new one; the old is leaked on
-/// purpose, for its mutexes may be held by threads that no longer exist.
+/// The process's pool. A child of fork() inherits the object but not its threads, so it gets a new one; the old is
+/// leaked on purpose, for its mutexes may be held by threads that no longer exist.
 Pool& pool() {
   static std::mutex mutex;
   static Pool* instance = nullptr;

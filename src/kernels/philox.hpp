@@ -1,6 +1,6 @@
-// Dropout's random bits: Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), a counter-based
-// generator: the bit of a score depends on (seed, batch and head, query, key) alone, so forward, backward, every back end and
-// every split of the work draw the same mask without storing it.
+// Dropout's random bits: Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), a
+// counter-based generator: the bit of a score depends on (seed, batch and head, query, key) alone, so forward,
+// backward, every back end and every split of the work draw the same mask without storing it.
 #pragma once
 
 #include <array>
@@ -33,10 +33,12 @@ inline std::uint32_t dropout_threshold(double dropout_p) {
 }
 
 /// Whether the probability of (query, key) is kept. `batch_head` is batch * heads_q + head of the query.
-inline bool dropout_keep(std::uint64_t seed, std::uint64_t batch_head, std::int64_t query, std::int64_t key, double dropout_p) {
+inline bool dropout_keep(std::uint64_t seed, std::uint64_t batch_head, std::int64_t query, std::int64_t key,
+                         double dropout_p) {
   if (dropout_p >= 1.0) return false;
-  const auto words = philox(seed, {static_cast<std::uint32_t>(key / 4), static_cast<std::uint32_t>(query),
-                                   static_cast<std::uint32_t>(batch_head), static_cast<std::uint32_t>(batch_head >> 32)});
+  const auto words =
+      philox(seed, {static_cast<std::uint32_t>(key / 4), static_cast<std::uint32_t>(query),
+                    static_cast<std::uint32_t>(batch_head), static_cast<std::uint32_t>(batch_head >> 32)});
   return words[key % 4] >= dropout_threshold(dropout_p);
 }
 

@@ -1,5 +1,5 @@
-// Elements of any type as double, and the reference's own random bits. Written for reading, and on purpose not shared with
-// the kernels that it judges.
+// Elements of any type as double, and the reference's own random bits. Written for reading, and on purpose not shared
+// with the kernels that it judges.
 #pragma once
 
 #include <algorithm>
@@ -13,10 +13,13 @@ namespace aule::reference {
 
 /// A binary float of 1 sign, `exponent_bits` and `mantissa_bits`: fp16 is (5, 10), bf16 is (8, 7).
 inline double decode(std::uint16_t bits, int exponent_bits, int mantissa_bits) {
-  const int sign = bits >> 15, exponent = (bits & 0x7FFF) >> mantissa_bits, fraction = bits & ((1 << mantissa_bits) - 1);
+  const int sign = bits >> 15, exponent = (bits & 0x7FFF) >> mantissa_bits,
+            fraction = bits & ((1 << mantissa_bits) - 1);
   const int largest = (1 << exponent_bits) - 1, bias = largest / 2;
-  double value = std::ldexp(fraction + (exponent == 0 ? 0 : 1 << mantissa_bits), (exponent == 0 ? 1 : exponent) - bias - mantissa_bits);
-  if (exponent == largest) value = fraction == 0 ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
+  double value = std::ldexp(fraction + (exponent == 0 ? 0 : 1 << mantissa_bits),
+                            (exponent == 0 ? 1 : exponent) - bias - mantissa_bits);
+  if (exponent == largest)
+    value = fraction == 0 ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
   return sign == 0 ? value : -value;
 }
 
@@ -28,7 +31,8 @@ inline std::uint16_t encode(double value, int exponent_bits, int mantissa_bits) 
   if (std::isinf(value)) return static_cast<std::uint16_t>(sign | infinity);
   const double magnitude = std::fabs(value);
   const int exponent = magnitude == 0 ? min_exponent : std::max(std::ilogb(magnitude), min_exponent);
-  // Steps of the last mantissa bit; normal numbers have at least 2^mantissa_bits of them, which carries into the exponent.
+  // Steps of the last mantissa bit; normal numbers have at least 2^mantissa_bits of them, which carries into the
+  // exponent.
   const double steps = std::nearbyint(std::ldexp(magnitude, mantissa_bits - exponent));
   const double bits = std::ldexp(exponent - min_exponent, mantissa_bits) + steps;
   return static_cast<std::uint16_t>(sign | (bits >= infinity ? infinity : static_cast<int>(bits)));
@@ -36,30 +40,46 @@ inline std::uint16_t encode(double value, int exponent_bits, int mantissa_bits) 
 
 inline double read_element(const void* data, std::int64_t index, DType dtype) {
   switch (dtype) {
-    case DType::kFloat32: return static_cast<const float*>(data)[index];
-    case DType::kFloat64: return static_cast<const double*>(data)[index];
-    case DType::kFloat16: return decode(static_cast<const std::uint16_t*>(data)[index], 5, 10);
-    case DType::kBFloat16: return decode(static_cast<const std::uint16_t*>(data)[index], 8, 7);
-    case DType::kBool: return static_cast<const std::uint8_t*>(data)[index] != 0 ? 1.0 : 0.0;
+    case DType::kFloat32:
+      return static_cast<const float*>(data)[index];
+    case DType::kFloat64:
+      return static_cast<const double*>(data)[index];
+    case DType::kFloat16:
+      return decode(static_cast<const std::uint16_t*>(data)[index], 5, 10);
+    case DType::kBFloat16:
+      return decode(static_cast<const std::uint16_t*>(data)[index], 8, 7);
+    case DType::kBool:
+      return static_cast<const std::uint8_t*>(data)[index] != 0 ? 1.0 : 0.0;
   }
   return 0.0;
 }
 
 inline void write_element(void* data, std::int64_t index, DType dtype, double value) {
   switch (dtype) {
-    case DType::kFloat32: static_cast<float*>(data)[index] = static_cast<float>(value); break;
-    case DType::kFloat64: static_cast<double*>(data)[index] = value; break;
-    case DType::kFloat16: static_cast<std::uint16_t*>(data)[index] = encode(value, 5, 10); break;
-    case DType::kBFloat16: static_cast<std::uint16_t*>(data)[index] = encode(value, 8, 7); break;
-    case DType::kBool: static_cast<std::uint8_t*>(data)[index] = value != 0 ? 1 : 0; break;
+    case DType::kFloat32:
+      static_cast<float*>(data)[index] = static_cast<float>(value);
+      break;
+    case DType::kFloat64:
+      static_cast<double*>(data)[index] = value;
+      break;
+    case DType::kFloat16:
+      static_cast<std::uint16_t*>(data)[index] = encode(value, 5, 10);
+      break;
+    case DType::kBFloat16:
+      static_cast<std::uint16_t*>(data)[index] = encode(value, 8, 7);
+      break;
+    case DType::kBool:
+      static_cast<std::uint8_t*>(data)[index] = value != 0 ? 1 : 0;
+      break;
   }
 }
 
 /// Dropout's word of one probability: Philox 4x32-10 (Salmon et al., SC 2011) of key `seed` and counter
 /// (key / 4, query, low and high half of batch * heads_q + head).
-inline std::uint32_t dropout_word(std::uint64_t seed, std::uint64_t batch_head, std::uint64_t query, std::uint64_t key) {
-  std::uint32_t x[4] = {static_cast<std::uint32_t>(key / 4), static_cast<std::uint32_t>(query), static_cast<std::uint32_t>(batch_head),
-                        static_cast<std::uint32_t>(batch_head >> 32)};
+inline std::uint32_t dropout_word(std::uint64_t seed, std::uint64_t batch_head, std::uint64_t query,
+                                  std::uint64_t key) {
+  std::uint32_t x[4] = {static_cast<std::uint32_t>(key / 4), static_cast<std::uint32_t>(query),
+                        static_cast<std::uint32_t>(batch_head), static_cast<std::uint32_t>(batch_head >> 32)};
   std::uint32_t key0 = static_cast<std::uint32_t>(seed), key1 = static_cast<std::uint32_t>(seed >> 32);
   for (int round = 0; round < 10; ++round, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
     const std::uint64_t a = 0xD2511F53ull * x[0], b = 0xCD9E8D57ull * x[2];

@@ -15,11 +15,14 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 double read(const View4& view, DType dtype, std::int64_t b, std::int64_t h, std::int64_t i = 0, std::int64_t j = 0) {
-  return read_element(view.data, b * view.stride[0] + h * view.stride[1] + i * view.stride[2] + j * view.stride[3], dtype);
+  return read_element(view.data, b * view.stride[0] + h * view.stride[1] + i * view.stride[2] + j * view.stride[3],
+                      dtype);
 }
 
-void write(const View4& view, DType dtype, double value, std::int64_t b, std::int64_t h, std::int64_t i = 0, std::int64_t j = 0) {
-  write_element(view.data, b * view.stride[0] + h * view.stride[1] + i * view.stride[2] + j * view.stride[3], dtype, value);
+void write(const View4& view, DType dtype, double value, std::int64_t b, std::int64_t h, std::int64_t i = 0,
+           std::int64_t j = 0) {
+  write_element(view.data, b * view.stride[0] + h * view.stride[1] + i * view.stride[2] + j * view.stride[3], dtype,
+                value);
 }
 
 /// rows x columns of one head.
@@ -27,8 +30,10 @@ struct Matrix {
   std::int64_t columns;
   std::vector<double> elements;
 
-  Matrix(std::int64_t rows, std::int64_t columns_) : columns(columns_), elements(static_cast<std::size_t>(rows * columns_)) {}
-  Matrix(const View4& view, DType dtype, std::int64_t b, std::int64_t h, std::int64_t rows, std::int64_t columns_) : Matrix(rows, columns_) {
+  Matrix(std::int64_t rows, std::int64_t columns_)
+      : columns(columns_), elements(static_cast<std::size_t>(rows * columns_)) {}
+  Matrix(const View4& view, DType dtype, std::int64_t b, std::int64_t h, std::int64_t rows, std::int64_t columns_)
+      : Matrix(rows, columns_) {
     for (std::int64_t i = 0; i < rows; ++i) {
       for (std::int64_t j = 0; j < columns; ++j) (*this)[i][j] = read(view, dtype, b, h, i, j);
     }
@@ -58,12 +63,14 @@ struct Row {
   double lse = -kInfinity;
 
   explicit Row(std::int64_t seq_k)
-      : probability(static_cast<std::size_t>(seq_k)), dropout(probability.size(), 1.0), softcap_slope(probability.size(), 1.0) {}
+      : probability(static_cast<std::size_t>(seq_k)),
+        dropout(probability.size(), 1.0),
+        softcap_slope(probability.size(), 1.0) {}
 };
 
 /// The score of key j before softmax, -inf where hidden. `slope` becomes the softcap's derivative.
-double score(const AttentionProblem& problem, const AttentionArgs& args, std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j,
-             double product, double& slope) {
+double score(const AttentionProblem& problem, const AttentionArgs& args, std::int64_t b, std::int64_t h, std::int64_t i,
+             std::int64_t j, double product, double& slope) {
   if (j - i < problem.band_lower || j - i > problem.band_upper) return -kInfinity;
   if (problem.mask_kind == MaskKind::kBool && read(args.mask, DType::kBool, b, h, i, j) == 0) return -kInfinity;
   double s = problem.scale * product;
@@ -79,8 +86,8 @@ double score(const AttentionProblem& problem, const AttentionArgs& args, std::in
   return s;
 }
 
-void softmax_row(const AttentionProblem& problem, const AttentionArgs& args, std::int64_t b, std::int64_t h, std::int64_t i,
-                 const double* q, const Matrix& k, Row& row) {
+void softmax_row(const AttentionProblem& problem, const AttentionArgs& args, std::int64_t b, std::int64_t h,
+                 std::int64_t i, const double* q, const Matrix& k, Row& row) {
   std::vector<double>& p = row.probability;
   const double sink = problem.has(kFeatureSinks) ? read(args.sinks, DType::kFloat32, 0, h) : -kInfinity;
   double max = sink;
@@ -109,7 +116,9 @@ void softmax_row(const AttentionProblem& problem, const AttentionArgs& args, std
 }
 
 /// Statistics, and the gradient of a mask, are float64 for float64 problems and float32 otherwise.
-DType lse_dtype(const AttentionProblem& problem) { return problem.dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32; }
+DType lse_dtype(const AttentionProblem& problem) {
+  return problem.dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
+}
 
 /// Sums over the dimensions that the mask broadcasts.
 struct MaskGradient {
@@ -140,7 +149,6 @@ struct MaskGradient {
   }
 };
 
-
 }  // namespace
 
 void forward(const AttentionProblem& problem, const AttentionArgs& args) {
@@ -167,13 +175,14 @@ void forward(const AttentionProblem& problem, const AttentionArgs& args) {
   }
 }
 
-/// With p the probabilities, f dropout's factors and g the gradients: out = (p f) v, so g_p = f (g_out . v), and softmax gives
-/// g_s = p (g_p - sum(p g_p) + g_lse), which is the mask's gradient; times the softcap's slope and the scale it reaches q and k.
-/// p is recomputed in double: out and lse, which forward rounded, are not read.
+/// With p the probabilities, f dropout's factors and g the gradients: out = (p f) v, so g_p = f (g_out . v), and
+/// softmax gives g_s = p (g_p - sum(p g_p) + g_lse), which is the mask's gradient; times the softcap's slope and the
+/// scale it reaches q and k. p is recomputed in double: out and lse, which forward rounded, are not read.
 void backward(const AttentionProblem& problem, const AttentionArgs& args) {
   const DType dtype = problem.dtype;
   Row row(problem.seq_k);
-  std::vector<double> dscore(static_cast<std::size_t>(problem.seq_k)), dsinks(static_cast<std::size_t>(problem.heads_q));
+  std::vector<double> dscore(static_cast<std::size_t>(problem.seq_k)),
+      dsinks(static_cast<std::size_t>(problem.heads_q));
   MaskGradient dmask(problem, args);
   for (std::int64_t b = 0; b < problem.batch; ++b) {
     for (std::int64_t h_kv = 0; h_kv < problem.heads_kv; ++h_kv) {
@@ -198,7 +207,8 @@ void backward(const AttentionProblem& problem, const AttentionArgs& args) {
             const double ds = p[j] * (dscore[j] - delta + dlse);
             if (!dmask.sums.empty()) dmask.at(b, h, i, j) += ds;
             const double dproduct = ds * row.softcap_slope[j] * problem.scale;
-            for (std::int64_t c = 0; c < problem.head_dim_qk; ++c) dq[i][c] += dproduct * k[j][c], dk[j][c] += dproduct * q[i][c];
+            for (std::int64_t c = 0; c < problem.head_dim_qk; ++c)
+              dq[i][c] += dproduct * k[j][c], dk[j][c] += dproduct * q[i][c];
             for (std::int64_t c = 0; c < problem.head_dim_v; ++c) dv[j][c] += p[j] * row.dropout[j] * dout[i][c];
           }
           if (row.sink_probability != 0) dsinks[h] += row.sink_probability * (dlse - delta);
@@ -238,8 +248,12 @@ class ReferenceBackend final : public Backend {
     plan.workspace_bytes = 8 * (problem.seq_q * dims + 2 * problem.seq_k * dims + 4 * problem.seq_k);
     return plan;
   }
-  void run_forward(const Plan&, const AttentionProblem& problem, const AttentionArgs& args) override { forward(problem, args); }
-  void run_backward(const Plan&, const AttentionProblem& problem, const AttentionArgs& args) override { backward(problem, args); }
+  void run_forward(const Plan&, const AttentionProblem& problem, const AttentionArgs& args) override {
+    forward(problem, args);
+  }
+  void run_backward(const Plan&, const AttentionProblem& problem, const AttentionArgs& args) override {
+    backward(problem, args);
+  }
 
  private:
   DeviceInfo device_;

@@ -1,4 +1,5 @@
-// The specification: attention and its gradient as plain loops in double. Slow on purpose; memory is linear in the sequence.
+// The specification: attention and its gradient as plain loops in double. Slow on purpose; memory is linear in the
+// sequence.
 #pragma once
 
 #include "core/problem.hpp"

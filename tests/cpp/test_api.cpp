@@ -30,8 +30,10 @@ TEST_CASE("api: Tensor") {
   CHECK(Tensor().numel() == 0);
   CHECK(Tensor(data, DType::kFloat32, {2, 0}).numel() == 0);
   CHECK(Tensor(data, DType::kFloat32, {2, 3}, {-1, 4}).strides[0] == -1);
-  CHECK(contains(caught([&] { Tensor(data, DType::kFloat32, {2, 3}, {1}); }).what(), "strides: expected 2 of them, got 1"));
-  CHECK(contains(caught([&] { Tensor(data, DType::kFloat32, {1, 1, 1, 1, 1, 1, 1, 1, 1}); }).what(), "sizes: expected 1 to 8"));
+  CHECK(contains(caught([&] { Tensor(data, DType::kFloat32, {2, 3}, {1}); }).what(),
+                 "strides: expected 2 of them, got 1"));
+  CHECK(contains(caught([&] { Tensor(data, DType::kFloat32, {1, 1, 1, 1, 1, 1, 1, 1, 1}); }).what(),
+                 "sizes: expected 1 to 8"));
   const std::int64_t large = std::int64_t{1} << 40;
   CHECK(contains(caught([&] { Tensor(nullptr, DType::kFloat32, {large, large}); }).what(), "2^63"));
 }
@@ -81,7 +83,8 @@ TEST_CASE("api: calls without elements") {
       const Array a = Array::random(DType::kFloat32, q, 1), out(DType::kFloat32, q);
       attention_forward(a, a, a, out, {}, options);
     }
-    const Array q = Array::random(DType::kFloat32, {2, 3, 4}, 1), k(DType::kFloat32, {2, 0, 4}), v(DType::kFloat32, {2, 0, 5});
+    const Array q = Array::random(DType::kFloat32, {2, 3, 4}, 1), k(DType::kFloat32, {2, 0, 4}),
+                v(DType::kFloat32, {2, 0, 5});
     Array out(DType::kFloat32, {2, 3, 5}), lse(DType::kFloat32, {2, 3});
     out.fill(1);
     attention_forward(q, k, v, out, lse, options);
@@ -96,7 +99,8 @@ TEST_CASE("api: calls without elements") {
 }
 
 TEST_CASE("api: gradients that nobody contributes to are 0") {
-  Array q(DType::kFloat32, {0, 2, 3, 4}), lse(DType::kFloat32, {0, 2, 3}), mask(DType::kFloat32, {3, 3}), sinks(DType::kFloat32, {2});
+  Array q(DType::kFloat32, {0, 2, 3, 4}), lse(DType::kFloat32, {0, 2, 3}), mask(DType::kFloat32, {3, 3}),
+      sinks(DType::kFloat32, {2});
   Array dmask(DType::kFloat32, {3, 3}), dsinks(DType::kFloat32, {2});
   dmask.fill(5), dsinks.fill(5);
   for (const DeviceDescription& device : devices()) {
@@ -125,17 +129,20 @@ TEST_CASE("api: strides of any kind") {
       for (int b = 0; b < 2; ++b)
         for (int h = 0; h < 3; ++h)
           for (int i = 0; i < rows; ++i)
-            for (int c = 0; c < 8; ++c) memory[2 * 16 + b * 48 - h * 16 + i * 96 + c * 2] = static_cast<float>(from[n++]);
+            for (int c = 0; c < 8; ++c)
+              memory[2 * 16 + b * 48 - h * 16 + i * 96 + c * 2] = static_cast<float>(from[n++]);
       return view;
     };
     std::vector<float> q_memory, k_memory, out_memory;
-    const Tensor out = relaid(expected, out_memory, 4), q_view = relaid(q, q_memory, 4), k_view = relaid(k, k_memory, 5);
+    const Tensor out = relaid(expected, out_memory, 4), q_view = relaid(q, q_memory, 4),
+                 k_view = relaid(k, k_memory, 5);
     out_memory.assign(out_memory.size(), -1.0f);
     attention_forward(q_view, k_view, k_view, out, {}, options);
     std::vector<float> wanted;
     relaid(expected, wanted, 4);
     double largest = 0;
-    for (std::size_t i = 0; i < wanted.size(); ++i) largest = std::max<double>(largest, std::fabs(wanted[i] - out_memory[i]));
+    for (std::size_t i = 0; i < wanted.size(); ++i)
+      largest = std::max<double>(largest, std::fabs(wanted[i] - out_memory[i]));
     CHECK(largest < 1e-5);  // also: the gaps are untouched
   }
 }
@@ -143,14 +150,16 @@ TEST_CASE("api: strides of any kind") {
 TEST_CASE("api: strides beyond 2^32 elements") {
   // 64 GiB of address space, of which a few pages are touched.
   const std::int64_t stride = (std::int64_t{1} << 32) + 12345, bytes = 3 * stride * 4;
-  void* const memory = mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* const memory = mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
     MESSAGE("skipped: this machine does not give 48 GiB of address space");
     return;
   }
   const Array q = Array::random(DType::kFloat32, {1, 2, 8}, 1), k = Array::random(DType::kFloat32, {1, 3, 8}, 2);
   float* const rows = static_cast<float*>(memory);
-  for (int j = 0; j < 3; ++j) std::memcpy(rows + j * stride, static_cast<const float*>(k.view().data) + j * 8, 8 * sizeof(float));
+  for (int j = 0; j < 3; ++j)
+    std::memcpy(rows + j * stride, static_cast<const float*>(k.view().data) + j * 8, 8 * sizeof(float));
   const Tensor far(memory, DType::kFloat32, {1, 3, 8}, {0, stride, 1});
   for (const DeviceDescription& device : devices()) {
     Array near_out(DType::kFloat32, {1, 2, 8}), far_out(DType::kFloat32, {1, 2, 8});

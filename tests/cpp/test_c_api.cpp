@@ -41,7 +41,8 @@ TEST_CASE_FIXTURE(Fixture, "c api: forward and backward") {
   REQUIRE(aule_attention_forward(&tq, &tk, &tv, &tout, nullptr, nullptr) == AULE_OK);
 
   float dq[6], dv[6], dout[6] = {1, 1, 1, 1, 1, 1};
-  const aule_tensor tdq = aule_contiguous(dq, AULE_FLOAT32, 3, sizes), tdv = aule_contiguous(dv, AULE_FLOAT32, 3, sizes);
+  const aule_tensor tdq = aule_contiguous(dq, AULE_FLOAT32, 3, sizes),
+                    tdv = aule_contiguous(dv, AULE_FLOAT32, 3, sizes);
   const aule_tensor tdout = aule_contiguous(dout, AULE_FLOAT32, 3, sizes);
   const aule_backward_inputs inputs = {sizeof inputs, &tout, &tlse, &tdout, nullptr};
   const aule_gradients gradients = {sizeof gradients, &tdq, nullptr, &tdv, nullptr, nullptr};

@@ -24,20 +24,75 @@ const std::vector<Case>& cases() {
       {"odd sizes", {2, 3, 17, 5}, {2, 3, 33, 5}, {2, 3, 33, 7}},
       {"one row, one key", {1, 1, 1, 1}, {1, 1, 1, 1}, {1, 1, 1, 1}},
       {"large heads", {1, 1, 9, 576}, {1, 1, 40, 576}, {1, 1, 40, 512}},
-      {"causal", {1, 2, 90, 32}, {1, 2, 90, 32}, {1, 2, 90, 32}, {}, DType::kFloat32, false, false,
+      {"causal",
+       {1, 2, 90, 32},
+       {1, 2, 90, 32},
+       {1, 2, 90, 32},
+       {},
+       DType::kFloat32,
+       false,
+       false,
        [](auto& o) { o.causal = Causal::kTopLeft; }},
-      {"bottom-right, more queries than keys", {1, 2, 50, 32}, {1, 2, 20, 32}, {1, 2, 20, 32}, {}, DType::kFloat32, false, false,
+      {"bottom-right, more queries than keys",
+       {1, 2, 50, 32},
+       {1, 2, 20, 32},
+       {1, 2, 20, 32},
+       {},
+       DType::kFloat32,
+       false,
+       false,
        [](auto& o) { o.causal = Causal::kBottomRight; }},
-      {"window", {1, 1, 200, 16}, {1, 1, 300, 16}, {1, 1, 300, 16}, {}, DType::kFloat32, false, false,
+      {"window",
+       {1, 1, 200, 16},
+       {1, 1, 300, 16},
+       {1, 1, 300, 16},
+       {},
+       DType::kFloat32,
+       false,
+       false,
        [](auto& o) { o.window_left = 20, o.window_right = 3; }},
-      {"decode with GQA", {2, 8, 1, 64}, {2, 2, 700, 64}, {2, 2, 700, 64}, {}, DType::kFloat32, false, false,
+      {"decode with GQA",
+       {2, 8, 1, 64},
+       {2, 2, 700, 64},
+       {2, 2, 700, 64},
+       {},
+       DType::kFloat32,
+       false,
+       false,
        [](auto& o) { o.causal = Causal::kBottomRight, o.window_left = 600; }},
       {"bool mask", {2, 2, 33, 16}, {2, 2, 65, 16}, {2, 2, 65, 16}, {2, 1, 33, 65}, DType::kBool},
-      {"float mask over rows, sinks", {2, 2, 33, 16}, {2, 2, 65, 16}, {2, 2, 65, 16}, {2, 1, 65}, DType::kFloat32, true},
-      {"ALiBi, softcap", {1, 4, 40, 16}, {1, 4, 50, 16}, {1, 4, 50, 16}, {}, DType::kFloat32, false, true, [](auto& o) { o.softcap = 5; }},
-      {"dropout", {1, 2, 40, 16}, {1, 2, 70, 16}, {1, 2, 70, 16}, {}, DType::kFloat32, false, false,
+      {"float mask over rows, sinks",
+       {2, 2, 33, 16},
+       {2, 2, 65, 16},
+       {2, 2, 65, 16},
+       {2, 1, 65},
+       DType::kFloat32,
+       true},
+      {"ALiBi, softcap",
+       {1, 4, 40, 16},
+       {1, 4, 50, 16},
+       {1, 4, 50, 16},
+       {},
+       DType::kFloat32,
+       false,
+       true,
+       [](auto& o) { o.softcap = 5; }},
+      {"dropout",
+       {1, 2, 40, 16},
+       {1, 2, 70, 16},
+       {1, 2, 70, 16},
+       {},
+       DType::kFloat32,
+       false,
+       false,
        [](auto& o) { o.dropout_p = 0.3, o.dropout_seed = 0x123456789; }},
-      {"five dimensions, shared mask", {2, 2, 2, 9, 8}, {2, 2, 1, 11, 8}, {2, 2, 1, 11, 8}, {2, 1, 9, 11}, DType::kFloat32, true},
+      {"five dimensions, shared mask",
+       {2, 2, 2, 9, 8},
+       {2, 2, 1, 11, 8},
+       {2, 2, 1, 11, 8},
+       {2, 1, 9, 11},
+       DType::kFloat32,
+       true},
   };
   return list;
 }
@@ -48,7 +103,8 @@ struct Outputs {
 
 /// Forward and backward of a case on one back end.
 Outputs run(const Case& test, DType dtype, const char* backend, int threads, bool backward) {
-  const Array q = Array::random(dtype, test.q, 1), k = Array::random(dtype, test.k, 2), v = Array::random(dtype, test.v, 3);
+  const Array q = Array::random(dtype, test.q, 1), k = Array::random(dtype, test.k, 2),
+              v = Array::random(dtype, test.v, 3);
   const std::int64_t heads = test.q[test.q.size() - 3];
   const DType lse_type = dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
   Array mask, sinks, slopes;
@@ -71,7 +127,8 @@ Outputs run(const Case& test, DType dtype, const char* backend, int threads, boo
   o.dq = Array(dtype, test.q), o.dk = Array(dtype, test.k), o.dv = Array(dtype, test.v);
   Gradients gradients;
   gradients.dq = o.dq, gradients.dk = o.dk, gradients.dv = o.dv;
-  if (!test.mask.empty() && test.mask_type != DType::kBool) o.dmask = Array(lse_type, test.mask), gradients.dmask = o.dmask;
+  if (!test.mask.empty() && test.mask_type != DType::kBool)
+    o.dmask = Array(lse_type, test.mask), gradients.dmask = o.dmask;
   if (test.sinks) o.dsinks = Array(DType::kFloat32, {heads}), gradients.dsinks = o.dsinks;
   const Array dout = Array::random(dtype, out_sizes, 7);
   const Array dlse = Array::random(lse_type, Sizes(test.q.begin(), test.q.end() - 1), 8);
@@ -85,14 +142,18 @@ bool supported(bool backward) {
   if (list.front().backend != "cpu") return false;
   AttentionOptions options;
   options.backend = "cpu";
-  const bool answer = !contains(explain(t, t, t, options, backward ? Pass::kBackward : Pass::kForward), "chosen     none");
+  const bool answer =
+      !contains(explain(t, t, t, options, backward ? Pass::kBackward : Pass::kForward), "chosen     none");
   if (!answer) MESSAGE("skipped: the cpu back end rejects ", backward ? "backward" : "forward");
   return answer;
 }
 
 /// Differences in units of a tolerance that fits sums of ~100 terms of size 1.
 void check_close(const Outputs& a, const Outputs& b, DType dtype) {
-  const double out_tolerance = dtype == DType::kFloat64 ? 1e-12 : dtype == DType::kFloat32 ? 1e-5 : dtype == DType::kFloat16 ? 4e-3 : 3e-2;
+  const double out_tolerance = dtype == DType::kFloat64   ? 1e-12
+                               : dtype == DType::kFloat32 ? 1e-5
+                               : dtype == DType::kFloat16 ? 4e-3
+                                                          : 3e-2;
   const double gradient_tolerance = 30 * out_tolerance;
   CHECK(max_difference(a.out, b.out) < out_tolerance);
   CHECK(max_difference(a.lse, b.lse) < (dtype == DType::kFloat64 ? 1e-12 : dtype == DType::kFloat32 ? 1e-5 : 2e-3));
@@ -168,7 +229,8 @@ TEST_CASE("cpu: eight callers at once, each with threads of its own") {
 
 TEST_CASE("cpu: a row has the same bits whatever batch it sits in") {
   if (!supported(false)) return;
-  const Array q = Array::random(DType::kFloat32, {3, 4, 50, 64}, 1), k = Array::random(DType::kFloat32, {3, 4, 80, 64}, 2);
+  const Array q = Array::random(DType::kFloat32, {3, 4, 50, 64}, 1),
+              k = Array::random(DType::kFloat32, {3, 4, 80, 64}, 2);
   Array all(DType::kFloat32, {3, 4, 50, 64}), one(DType::kFloat32, {1, 4, 50, 64});
   AttentionOptions options;
   options.backend = "cpu";
@@ -178,5 +240,6 @@ TEST_CASE("cpu: a row has the same bits whatever batch it sits in") {
   q1.data = static_cast<float*>(q1.data) + q1.strides[0];
   k1.data = static_cast<float*>(k1.data) + k1.strides[0];
   attention_forward(q1, k1, k1, one, {}, options);
-  CHECK(std::equal(one.bytes().begin(), one.bytes().end(), all.bytes().begin() + static_cast<std::ptrdiff_t>(one.bytes().size())));
+  CHECK(std::equal(one.bytes().begin(), one.bytes().end(),
+                   all.bytes().begin() + static_cast<std::ptrdiff_t>(one.bytes().size())));
 }

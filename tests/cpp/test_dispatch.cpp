@@ -24,7 +24,8 @@ class FakeBackend final : public Backend {
   PlanResult plan(const AttentionProblem& problem) const override {
     ++plans;
     if (std::string reason = reject_features(problem, honoured_); !reason.empty()) return Rejection{reason};
-    if (problem.head_dim_qk > max_head_dim_) return Rejection{"head_dim " + std::to_string(problem.head_dim_qk) + " is too large"};
+    if (problem.head_dim_qk > max_head_dim_)
+      return Rejection{"head_dim " + std::to_string(problem.head_dim_qk) + " is too large"};
     Plan plan;
     plan.kernel = name() + "/kernel";
     plan.tasks = problem.batch * problem.heads_q;

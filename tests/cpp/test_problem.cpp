@@ -64,7 +64,8 @@ TEST_CASE("problem: errors name the argument, what was expected and what was giv
   CHECK(error_of(kQ, kK, shape({2, 4, 6, 6})) == "v: expected seq_k 7 as k (2, 4, 7, 8), got v (2, 4, 6, 6)");
   CHECK(error_of(kQ, shape({2, 3, 7, 8}), shape({2, 3, 7, 6})) ==
         "k: expected a number of heads that divides the 4 heads of q (2, 4, 5, 8), got k (2, 3, 7, 8)");
-  CHECK(contains(error_of(kQ, shape({3, 4, 7, 8}), kV), "k: expected leading sizes that broadcast with q (2, 4, 5, 8)"));
+  CHECK(
+      contains(error_of(kQ, shape({3, 4, 7, 8}), kV), "k: expected leading sizes that broadcast with q (2, 4, 5, 8)"));
   CHECK(contains(error_of(kQ, kK, shape({2, 2, 7, 6})), "v: expected the heads of k (2, 4, 7, 8)"));
   CHECK(error_of(shape({2, 4, 5, 8}, DType::kBool), kK, kV, {}, ErrorCode::kInvalidDType) ==
         "q: expected dtype float32 or float64 or float16 or bfloat16, got bool");
@@ -153,7 +154,8 @@ TEST_CASE("problem: every option is a feature bit") {
 
 TEST_CASE("problem: masks broadcast to the scores and never enlarge them") {
   AttentionOptions options;
-  for (const Sizes& sizes : {Sizes{5, 7}, {1, 7}, {5, 1}, {1}, {7}, {4, 5, 7}, {2, 1, 1, 7}, {1, 4, 5, 1}, {2, 4, 5, 7}}) {
+  for (const Sizes& sizes :
+       {Sizes{5, 7}, {1, 7}, {5, 1}, {1}, {7}, {4, 5, 7}, {2, 1, 1, 7}, {1, 4, 5, 1}, {2, 4, 5, 7}}) {
     options.mask = shape(sizes);
     CHECK(problem_of(kQ, kK, kV, options).mask_kind == MaskKind::kFloat);
   }
@@ -195,7 +197,8 @@ TEST_CASE("problem: 64-bit sizes are planned, absurd ones are refused") {
 
 TEST_CASE("call: strides, broadcasting and offsets of slices") {
   std::vector<float> memory(4096);
-  Tensor q(memory.data(), DType::kFloat32, {2, 3, 4, 5, 8}, {4 * 5 * 8, 0, 8, 4 * 8, 1});  // inner leading dimension expanded
+  Tensor q(memory.data(), DType::kFloat32, {2, 3, 4, 5, 8},
+           {4 * 5 * 8, 0, 8, 4 * 8, 1});  // inner leading dimension expanded
   Tensor k(memory.data(), DType::kFloat32, {3, 1, 7, 8}), v(memory.data(), DType::kFloat32, {1, 1, 7, 6});
   Tensor out(memory.data(), DType::kFloat32, {2, 3, 4, 5, 6}), lse(memory.data(), DType::kFloat32, {2, 3, 4, 5});
   const AttentionCall call = make_forward_call(q, k, v, out, lse, {});
@@ -297,7 +300,8 @@ TEST_CASE("call: gradients") {
 }
 
 TEST_CASE("call: without elements there may be no data and no slice") {
-  CHECK(make_forward_call(shape({0, 4, 5, 8}), shape({0, 4, 7, 8}), shape({0, 4, 7, 8}), shape({0, 4, 5, 8}), {}, {}).slices.empty());
+  CHECK(make_forward_call(shape({0, 4, 5, 8}), shape({0, 4, 7, 8}), shape({0, 4, 7, 8}), shape({0, 4, 5, 8}), {}, {})
+            .slices.empty());
   std::vector<float> memory(4096);
   Tensor q = shape({2, 4, 5, 8}), out = q;
   q.data = out.data = memory.data();
@@ -315,7 +319,8 @@ TEST_CASE("problem: hash and equality see every member") {
   others[0].pass = Pass::kBackward, others[1].dtype = DType::kFloat16, others[2].mask_kind = MaskKind::kBool;
   others[3].mask_dtype = DType::kFloat16, others[4].features ^= kFeatureLse, others[5].batch++, others[6].heads_q++;
   others[7].heads_kv++, others[8].seq_q++, others[9].seq_k++, others[10].head_dim_qk++, others[11].head_dim_v++;
-  others[12].band_lower++, others[13].band_upper++, others[14].alibi_offset++, others[15].scale = 2, others[16].softcap = 2;
+  others[12].band_lower++, others[13].band_upper++, others[14].alibi_offset++, others[15].scale = 2,
+                                                                               others[16].softcap = 2;
   for (const AttentionProblem& other : others) {
     CHECK_FALSE(other == base);
     CHECK(AttentionProblemHash{}(other) != AttentionProblemHash{}(base));

@@ -1,4 +1,5 @@
-// The specification against closed forms and finite differences; it has no other judge in C++ (PyTorch is the one in Python).
+// The specification against closed forms and finite differences; it has no other judge in C++ (PyTorch is the one in
+// Python).
 #include <array>
 #include <functional>
 #include <limits>
@@ -49,7 +50,8 @@ TEST_CASE("philox: Random123's known answers") {
     return std::array<std::uint32_t, 4>{a, b, c, d};
   };
   CHECK(kernels::philox(0, {0, 0, 0, 0}) == counter(0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8));
-  CHECK(kernels::philox(~std::uint64_t{0}, {~0u, ~0u, ~0u, ~0u}) == counter(0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd));
+  CHECK(kernels::philox(~std::uint64_t{0}, {~0u, ~0u, ~0u, ~0u}) ==
+        counter(0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd));
   CHECK(kernels::philox(0x299f31d0a4093822, {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}) ==
         counter(0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1));
   // The reference's own code, word by word.
@@ -252,7 +254,8 @@ void check_gradients(const GradientCase& test) {
   if (test.sinks) dsinks = Array(DType::kFloat32, {heads}), gradients.dsinks = dsinks;
   attention_backward(q, k, v, {result.out, result.lse, w, u}, gradients, options);
 
-  const auto compare = [&](const std::string& name, Array& input, const Array& gradient, double step, double tolerance) {
+  const auto compare = [&](const std::string& name, Array& input, const Array& gradient, double step,
+                           double tolerance) {
     for (std::int64_t i = 0; i < input.size(); ++i) {
       const double before = input[i];
       input.set(i, before + step);
@@ -282,22 +285,50 @@ TEST_CASE("reference: gradients against finite differences") {
   check_gradients({"2-D", {3, 4}, {5, 4}, {5, 3}, {}, DType::kFloat64, false, false});
   check_gradients({"gqa", {1, 4, 3, 4}, {1, 2, 5, 4}, {1, 2, 5, 3}, {}});
   check_gradients({"causal", q, k, v, {}, DType::kFloat64, false, false, [](auto& o) { o.causal = Causal::kTopLeft; }});
-  check_gradients({"rows that see nothing", {1, 1, 5, 4}, {1, 1, 3, 4}, {1, 1, 3, 3}, {}, DType::kFloat64, false, false,
+  check_gradients({"rows that see nothing",
+                   {1, 1, 5, 4},
+                   {1, 1, 3, 4},
+                   {1, 1, 3, 3},
+                   {},
+                   DType::kFloat64,
+                   false,
+                   false,
                    [](auto& o) { o.causal = Causal::kBottomRight; }});
-  check_gradients({"window, sinks", q, k, v, {}, DType::kFloat64, true, false, [](auto& o) { o.window_left = 1, o.window_right = 0; }});
-  check_gradients({"softcap, negative scale", q, k, v, {}, DType::kFloat64, false, false, [](auto& o) { o.softcap = 1.5, o.scale = -0.7; }});
+  check_gradients({"window, sinks", q, k, v, {}, DType::kFloat64, true, false, [](auto& o) {
+                     o.window_left = 1, o.window_right = 0;
+                   }});
+  check_gradients({"softcap, negative scale", q, k, v, {}, DType::kFloat64, false, false, [](auto& o) {
+                     o.softcap = 1.5, o.scale = -0.7;
+                   }});
   check_gradients({"mask", q, k, v, {2, 2, 3, 5}});
   check_gradients({"mask over heads and rows", q, k, v, {2, 1, 1, 5}});
   check_gradients({"mask over keys", q, k, v, {3, 1}});
   check_gradients({"one number as mask", q, k, v, {1}});
-  check_gradients({"float32 mask, softcap", q, k, v, {2, 3, 5}, DType::kFloat32, false, false, [](auto& o) { o.softcap = 2; }});
+  check_gradients(
+      {"float32 mask, softcap", q, k, v, {2, 3, 5}, DType::kFloat32, false, false, [](auto& o) { o.softcap = 2; }});
   check_gradients({"bool mask, ALiBi, sinks", q, k, v, {2, 3, 5}, DType::kBool, true, true});
-  check_gradients({"dropout", q, k, v, {3, 5}, DType::kFloat64, true, false, [](auto& o) { o.dropout_p = 0.4, o.dropout_seed = 5; }});
+  check_gradients({"dropout", q, k, v, {3, 5}, DType::kFloat64, true, false, [](auto& o) {
+                     o.dropout_p = 0.4, o.dropout_seed = 5;
+                   }});
 }
 
 TEST_CASE("reference: gradients over several slices") {
-  // The mask repeats along the first dimension, so that the call has two slices, which share its gradient and the sinks'.
-  check_gradients({"5-D", {2, 2, 2, 3, 4}, {2, 2, 2, 4, 4}, {2, 2, 2, 4, 3}, {2, 1, 3, 4}, DType::kFloat64, true, false,
+  // The mask repeats along the first dimension, so that the call has two slices, which share its gradient and the
+  // sinks'.
+  check_gradients({"5-D",
+                   {2, 2, 2, 3, 4},
+                   {2, 2, 2, 4, 4},
+                   {2, 2, 2, 4, 3},
+                   {2, 1, 3, 4},
+                   DType::kFloat64,
+                   true,
+                   false,
                    [](auto& o) { o.dropout_p = 0.3; }});
-  check_gradients({"mask of the first dimension", {2, 2, 2, 3, 4}, {2, 2, 2, 4, 4}, {2, 2, 2, 4, 3}, {2, 1, 1, 3, 4}, DType::kFloat64, true});
+  check_gradients({"mask of the first dimension",
+                   {2, 2, 2, 3, 4},
+                   {2, 2, 2, 4, 4},
+                   {2, 2, 2, 4, 3},
+                   {2, 1, 1, 3, 4},
+                   DType::kFloat64,
+                   true});
 }

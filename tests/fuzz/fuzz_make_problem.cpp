@@ -1,6 +1,7 @@
-// libFuzzer target: bytes become tensors and options of the C ABI. Any sizes and strides are planned (aule_explain must not
-// crash); where they are small, real buffers that end exactly where the view ends are computed on, so that AddressSanitizer
-// sees every element outside of a view. Tensors are mostly consistent, because random sizes never agree.
+// libFuzzer target: bytes become tensors and options of the C ABI. Any sizes and strides are planned (aule_explain must
+// not crash); where they are small, real buffers that end exactly where the view ends are computed on, so that
+// AddressSanitizer sees every element outside of a view. Tensors are mostly consistent, because random sizes never
+// agree.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -30,7 +31,9 @@ class Bytes {
   std::size_t size_;
 };
 
-std::int64_t element_bytes(std::int32_t dtype) { return dtype == AULE_FLOAT64 ? 8 : dtype == AULE_FLOAT32 ? 4 : dtype == AULE_BOOL ? 1 : 2; }
+std::int64_t element_bytes(std::int32_t dtype) {
+  return dtype == AULE_FLOAT64 ? 8 : dtype == AULE_FLOAT32 ? 4 : dtype == AULE_BOOL ? 1 : 2;
+}
 
 /// A view, its memory, and whether calls may touch it.
 struct Fuzzed {
@@ -45,7 +48,8 @@ void allocate(Fuzzed& tensor, Bytes& bytes) {
   for (int d = 0; d < tensor.view.rank && d < AULE_MAX_RANK; ++d) {
     if (tensor.view.sizes[d] < 1) return;
     std::int64_t reach = 0;
-    if (__builtin_mul_overflow(tensor.view.sizes[d] - 1, tensor.view.strides[d], &reach) || std::llabs(reach) > 1 << 14) {
+    if (__builtin_mul_overflow(tensor.view.sizes[d] - 1, tensor.view.strides[d], &reach) ||
+        std::llabs(reach) > 1 << 14) {
       tensor.small = false;
       return;
     }
@@ -64,7 +68,8 @@ Fuzzed make(Bytes& bytes, std::int32_t dtype, std::vector<std::int64_t> sizes, b
   if (!written && bytes.chance(24) && sizes.size() > 2) sizes.erase(sizes.begin());
   if (!written && bytes.chance(48) && !sizes.empty()) sizes[bytes.byte() % sizes.size()] = 1;
   if (bytes.chance(6)) sizes.push_back(bytes.raw<std::int64_t>());
-  tensor.view = aule_contiguous(nullptr, bytes.chance(6) ? bytes.raw<std::int8_t>() : dtype, static_cast<std::int32_t>(sizes.size()), sizes.data());
+  tensor.view = aule_contiguous(nullptr, bytes.chance(6) ? bytes.raw<std::int8_t>() : dtype,
+                                static_cast<std::int32_t>(sizes.size()), sizes.data());
   const int rank = tensor.view.rank;
   for (int d = 0; d < rank && d < AULE_MAX_RANK; ++d) {
     if (bytes.chance(32)) tensor.view.strides[d] = written ? tensor.view.strides[d] * 2 + 1 : bytes.raw<std::int8_t>();
@@ -72,7 +77,9 @@ Fuzzed make(Bytes& bytes, std::int32_t dtype, std::vector<std::int64_t> sizes, b
     if (bytes.chance(3)) tensor.view.sizes[d] = bytes.raw<std::int64_t>();
   }
   if (bytes.chance(3)) tensor.view.rank = bytes.raw<std::int8_t>();
-  if (tensor.view.rank < 0 || tensor.view.rank > AULE_MAX_RANK || tensor.view.dtype < 0 || tensor.view.dtype > AULE_BOOL) return tensor;
+  if (tensor.view.rank < 0 || tensor.view.rank > AULE_MAX_RANK || tensor.view.dtype < 0 ||
+      tensor.view.dtype > AULE_BOOL)
+    return tensor;
   allocate(tensor, bytes);
   return tensor;
 }
@@ -89,7 +96,8 @@ void check(aule_status status) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   Bytes bytes(data, size);
   const std::int32_t dtype = bytes.byte() % 4, lse_dtype = dtype == AULE_FLOAT64 ? AULE_FLOAT64 : AULE_FLOAT32;
-  const std::int64_t heads_kv = bytes.small(3), heads_q = heads_kv * (1 + bytes.small(2)), seq_q = bytes.small(5), seq_k = bytes.small(6);
+  const std::int64_t heads_kv = bytes.small(3), heads_q = heads_kv * (1 + bytes.small(2)), seq_q = bytes.small(5),
+                     seq_k = bytes.small(6);
   const std::int64_t head_dim = bytes.small(5), head_dim_v = bytes.small(5);
   std::vector<std::int64_t> leading;
   for (std::int64_t d = bytes.small(3); d > 0; --d) leading.push_back(bytes.small(3));
@@ -106,13 +114,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   options.has_scale = bytes.byte() & 1;
   options.scale = bytes.chance(16) ? bytes.raw<double>() : 0.25 * static_cast<double>(bytes.small(8)) - 1;
   if (bytes.chance(64)) options.softcap = bytes.chance(16) ? bytes.raw<double>() : 2.5;
-  if (bytes.chance(64)) options.dropout_p = bytes.chance(16) ? bytes.raw<double>() : 0.1 * static_cast<double>(bytes.small(10));
+  if (bytes.chance(64))
+    options.dropout_p = bytes.chance(16) ? bytes.raw<double>() : 0.1 * static_cast<double>(bytes.small(10));
   options.dropout_seed = bytes.byte();
   options.backend = bytes.chance(4) ? "nonsense" : bytes.chance(128) ? "reference" : nullptr;
   if (bytes.chance(4)) options.struct_size = bytes.byte() % (sizeof options + 1);
 
   const std::int32_t mask_dtypes[] = {AULE_BOOL, AULE_FLOAT32, dtype};
-  const Fuzzed q = make(bytes, dtype, sizes({heads_q, seq_q, head_dim})), k = make(bytes, dtype, sizes({heads_kv, seq_k, head_dim}));
+  const Fuzzed q = make(bytes, dtype, sizes({heads_q, seq_q, head_dim})),
+               k = make(bytes, dtype, sizes({heads_kv, seq_k, head_dim}));
   const Fuzzed v = make(bytes, dtype, sizes({heads_kv, seq_k, head_dim_v}));
   const Fuzzed mask = make(bytes, mask_dtypes[bytes.byte() % 3], sizes({heads_q, seq_q, seq_k}));
   const Fuzzed slopes = make(bytes, AULE_FLOAT32, {heads_q}), sinks = make(bytes, AULE_FLOAT32, {heads_q});
@@ -127,23 +137,30 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   if (!(q.small && k.small && v.small && mask.small && slopes.small && sinks.small)) return 0;
 
-  const Fuzzed out = make(bytes, dtype, sizes({heads_q, seq_q, head_dim_v}), true), lse = make(bytes, lse_dtype, sizes({heads_q, seq_q}), true);
+  const Fuzzed out = make(bytes, dtype, sizes({heads_q, seq_q, head_dim_v}), true),
+               lse = make(bytes, lse_dtype, sizes({heads_q, seq_q}), true);
   if (!(out.small && lse.small)) return 0;
-  check(aule_attention_forward(&q.view, &k.view, &v.view, &out.view, bytes.chance(128) ? &lse.view : nullptr, &options));
+  check(
+      aule_attention_forward(&q.view, &k.view, &v.view, &out.view, bytes.chance(128) ? &lse.view : nullptr, &options));
 
   const auto like = [&](const Fuzzed& input, std::int32_t type) {
     const aule_tensor& t = input.view;
     const int rank = t.rank < 0 || t.rank > AULE_MAX_RANK ? 0 : t.rank;
     return make(bytes, type, std::vector<std::int64_t>(t.sizes, t.sizes + rank), true);
   };
-  const Fuzzed dout = like(out, dtype), dlse = like(lse, lse_dtype), dq = like(q, dtype), dk = like(k, dtype), dv = like(v, dtype);
+  const Fuzzed dout = like(out, dtype), dlse = like(lse, lse_dtype), dq = like(q, dtype), dk = like(k, dtype),
+               dv = like(v, dtype);
   const Fuzzed dmask = like(mask, lse_dtype), dsinks = like(sinks, AULE_FLOAT32);
   for (const Fuzzed* tensor : {&dout, &dlse, &dq, &dk, &dv, &dmask, &dsinks}) {
     if (!tensor->small) return 0;
   }
   const auto maybe = [&bytes](const Fuzzed& tensor) { return bytes.chance(192) ? &tensor.view : nullptr; };
   const aule_backward_inputs inputs = {sizeof inputs, &out.view, &lse.view, &dout.view, maybe(dlse)};
-  const aule_gradients gradients = {sizeof gradients, maybe(dq), maybe(dk), maybe(dv), options.mask != nullptr ? maybe(dmask) : nullptr,
+  const aule_gradients gradients = {sizeof gradients,
+                                    maybe(dq),
+                                    maybe(dk),
+                                    maybe(dv),
+                                    options.mask != nullptr ? maybe(dmask) : nullptr,
                                     options.sinks != nullptr ? maybe(dsinks) : nullptr};
   check(aule_attention_backward(&q.view, &k.view, &v.view, &inputs, &gradients, &options));
   return 0;
