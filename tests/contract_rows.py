@@ -70,7 +70,7 @@ MASKS: dict[str, Row] = {
 MASKS |= {
     f"{dtype} with {mask_dtype} mask": (qkv(dtype=dtype), {"attn_mask": mask(4, 5, 7, dtype=mask_dtype)})
     for dtype in DTYPES
-    for mask_dtype in {torch.bool, torch.float32, dtype}
+    for mask_dtype in dict.fromkeys((torch.bool, torch.float32, dtype))
 }
 MASKS |= {
     "rank 3": (qkv(())[0:3], {"attn_mask": mask(4, 5, 7)}),

@@ -27,13 +27,14 @@ Q, K, V = qkv()
 @pytest.fixture
 def graphs() -> Iterator[tuple[Callable[..., Any], list[str]]]:
     """A compiler back end that keeps the graphs' operators (forward and backward) and runs them eagerly."""
+    from functorch.compile import make_boxed_func
     from torch._dynamo.backends.common import aot_autograd
 
     seen: list[str] = []
 
     def keep(graph: torch.fx.GraphModule, _: Any) -> Any:
         seen.extend(str(node.target) for node in graph.graph.nodes if node.op == "call_function")
-        return graph.forward
+        return make_boxed_func(graph.forward)
 
     torch._dynamo.reset()
     yield aot_autograd(fw_compiler=keep, bw_compiler=keep), seen

@@ -30,6 +30,7 @@ Q, K, V = qkv()
 # --------------------------------------------------------------------------------------------------- CausalBias
 
 
+@pytest.mark.filterwarnings("ignore:Lower right causal bias will produce NaNs")
 @pytest.mark.parametrize("seqs", [(5, 7), (7, 7), (7, 5), (1, 7)], ids=str)
 @pytest.mark.parametrize(("bias", "causal"), [(causal_upper_left, "top-left"), (causal_lower_right, "bottom-right")])
 def test_causal_bias(attend: Attention, bias: Callable[..., torch.Tensor], causal: str, seqs: tuple[int, int]) -> None:

@@ -324,12 +324,13 @@ def test_install_and_uninstall_while_others_call() -> None:
                     return
         workers = [threading.Thread(target=work, args=(index,)) for index in range(4)]
         for worker in workers: worker.start()
-        end, toggles = time.monotonic() + 2, 0
-        while time.monotonic() < end and not wrong:
+        start, toggles, seconds = time.monotonic(), 0, 0
+        while not wrong and seconds < 60 and (seconds < 2 or min(toggles, *calls) < 6):
+            seconds = time.monotonic() - start
             aule.install(); time.sleep(0.001 * (toggles % 3)); aule.uninstall(); toggles += 1
         stop.set()
         for worker in workers: worker.join()
-        print(wrong, min(calls) > 3, toggles > 5, aule.installed())
+        print(wrong, min(calls) > 5, toggles > 5, aule.installed())
         """
     ).stdout
     assert output.strip() == "[] True True False"

@@ -98,7 +98,7 @@ TRANSFORMS: dict[str, Callable[[Attention], Any]] = {
 
 
 @pytest.mark.usefixtures("installed")
-@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.filterwarnings("ignore:There is a performance drop", "ignore:.torch.jit.script")
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_functorch(name: str) -> None:
     transform = TRANSFORMS[name]

@@ -187,6 +187,7 @@ def test_vmap_of_our_own_features() -> None:
     torch.testing.assert_close(lse, torch.stack([lse for _, lse in expected]))
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop", "ignore:.torch.jit.script")
 @pytest.mark.parametrize("transform", ["grad", "vjp", "jvp", "jacrev"])
 def test_functorch_on_the_function(transform: str) -> None:
     """Right numbers or an error; silent zeros were seen with custom operators."""
