@@ -16,6 +16,8 @@ from sdpa_tools import (
     assert_accurate,
     assert_as_pytorch,
     bound_early,
+    entry,
+    formula,
     math,
     qkv,
     randn,
@@ -54,14 +56,13 @@ COMPILED_OPTIONS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.usefixtures("installed")
-@pytest.mark.parametrize("caller", ["bound early", "torch.ops.aten", "torch.nn.functional"])
+@pytest.mark.parametrize("caller", ["bound early", "torch.ops.aten", "torch.nn.functional", "aule"])
 @pytest.mark.parametrize("name", COMPILED_OPTIONS)
 def test_compiled_graphs_hold_our_operators(graphs: Any, caller: str, name: str) -> None:
     """Forward and backward, whole graph, dynamic sizes without compiling again; gradients equal, none is None."""
     backend, seen = graphs
-    options, attend = COMPILED_OPTIONS[name], CALLERS[caller]
-    if caller == "torch.nn.functional":
-        attend = F.scaled_dot_product_attention
+    ways = CALLERS | {"torch.nn.functional": F.scaled_dot_product_attention, "aule": aule.flash_attention}
+    options, attend = COMPILED_OPTIONS[name], ways[caller]
     compiled = torch.compile(
         lambda query, key, value: step(attend, options, (query, key, value)),
         fullgraph=True, dynamic=True, backend=backend,
@@ -79,6 +80,53 @@ def test_compiled_graphs_hold_our_operators(graphs: Any, caller: str, name: str)
     assert any("aule" in target and "backward" in target for target in seen), seen
     assert not any("scaled_dot_product" in target for target in seen), seen
     assert counts[1] == counts[2], "compiled again for another length"
+
+
+SINKS = randn(4, seed=5)
+FEATURES: dict[str, dict[str, Any]] = {
+    "causal, window": {"causal": "bottom-right", "window": (3, 0)},
+    "softcap, sinks": {"softcap": 2.0, "sinks": SINKS},
+    "slopes, scale": {"alibi_slopes": SINKS.abs(), "scale": 0.3},
+}
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_compiled_function_with_our_features(graphs: Any, name: str) -> None:
+    """aule.flash_attention itself, without the hook: out, lse and gradients."""
+    backend, seen = graphs
+    options = FEATURES[name]
+
+    def call(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        out, lse = aule.flash_attention(query, key, value, **options, return_lse=True)
+        return out + lse[..., None]
+
+    def expected(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        out, lse = formula(query, key, value, **options)
+        return out + lse[..., None]
+
+    compiled = torch.compile(call, fullgraph=True, dynamic=True, backend=backend)
+    for seq in (6, 9):
+        assert_as_pytorch(compiled, qkv(seq_q=seq, seq_k=seq + 3), expected=expected)
+    assert any("aule" in target and "backward" in target for target in seen), seen
+
+
+@pytest.mark.parametrize("way", ["function", "hook"])
+def test_compiled_dropout(graphs: Any, way: str) -> None:
+    """Forward and backward of a compiled call drop the same; another call drops something else."""
+    backend, seen = graphs
+    size = 24
+    zeros, identity = torch.zeros(2, 4, size, 8), torch.eye(size).expand(2, 4, size, size)
+    value = identity.clone().requires_grad_()
+    with entry(way) as attend:
+        compiled = torch.compile(
+            lambda query, key, value: attend(query, key, value, dropout_p=0.5), fullgraph=True, backend=backend
+        )
+        outs = [compiled(zeros, zeros, value) for _ in range(2)]
+    (gradient,) = torch.autograd.grad(outs[0], value, identity)
+    assert 0.4 < float((outs[0] == 0).float().mean()) < 0.6
+    torch.testing.assert_close(gradient, outs[0].detach().mT)
+    assert not torch.equal(outs[0] == 0, outs[1] == 0)
+    assert any("aule" in target and "backward" in target for target in seen), seen
 
 
 @pytest.mark.usefixtures("installed")

@@ -270,3 +270,52 @@ def test_rebinding_pytorchs_name(monkeypatch: pytest.MonkeyPatch) -> None:
     x = randn(2, 6, 16)
     operators = operators_of(lambda: attention(x, x, x, need_weights=False))
     assert is_ours(operators)
+
+
+# -------------------------------------------------------------------------------------- big offsets, determinism
+
+
+def far_apart(seed: int) -> torch.Tensor:
+    """(3, 2, 5, 8) float16 with 2^30 elements from batch to batch: the last lies beyond 2^31 elements, 2^32 bytes.
+
+    The memory is never touched in between, so the system does not provide it.
+    """
+    base = torch.empty(2**31 + 4096, dtype=torch.float16)
+    view = base.as_strided((3, 2, 5, 8), (2**30, 64, 8, 1), seed)
+    return view.copy_(randn(3, 2, 5, 8, seed=seed, dtype=torch.float16))
+
+
+def test_offsets_beyond_32_bits(attend: Attention) -> None:
+    tensors = tuple(far_apart(seed) for seed in range(3))
+    shown = torch.ones(1, dtype=torch.bool).expand(3, 2, 5, 5)
+    copies = tuple(tensor.clone(memory_format=torch.contiguous_format) for tensor in tensors)
+    results = [outputs_and_gradients(attend, inputs, {"attn_mask": shown}) for inputs in (tensors, copies)]
+    for name, result in results[0].items():
+        assert torch.equal(result, results[1][name]), name  # type: ignore[arg-type]
+    assert_as_pytorch(attend, copies)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_same_bits_every_time_and_in_any_batch(attend: Attention, dtype: torch.dtype) -> None:
+    """Repeated, and for each entry of the batch alone, gradients included."""
+    tensors = qkv((4,), heads_kv=2, seq_q=33, seq_k=70, dim=24, dtype=dtype)
+    options = {"is_causal": True, "enable_gqa": True}
+    first = outputs_and_gradients(attend, tensors, options)
+    again = outputs_and_gradients(attend, tensors, options)
+    assert all(torch.equal(first[name], again[name]) for name in first)  # type: ignore[arg-type]
+    seed = randn(4, 4, 33, 24, seed=9, dtype=dtype)
+    for index in range(4):
+        leaves = [tensor[index : index + 1].detach().requires_grad_() for tensor in tensors]
+        out = attend(*leaves, **options)
+        alone = [out.detach(), *torch.autograd.grad(out, leaves, seed[index : index + 1])]
+        for name, result in zip(first, alone, strict=True):
+            assert torch.equal(result[0], first[name][index]), name  # type: ignore[index]
+
+
+def test_rows_do_not_depend_on_what_is_hidden(attend: Attention) -> None:
+    """Changing keys and values that a mask hides changes no bit."""
+    shown = torch.arange(7) < 4
+    first = attend(Q, K, V, shown.expand(5, 7))
+    key, value = K.clone(), V.clone()
+    key[..., 4:, :], value[..., 4:, :] = 100.0, -100.0
+    assert torch.equal(attend(Q, key, value, shown.expand(5, 7)), first)
