@@ -165,10 +165,10 @@ nb::tuple empty_dlpack(const std::vector<std::size_t>& sizes, int dtype_code) {
 }
 
 /// A class `name` that derives from aule.Error and a built-in exception; kept alive by the module.
-PyObject* derive_error(nb::module_& module, const char* name, PyObject* base, PyObject* builtin) {
+PyObject* derive_error(nb::module_& module, const char* name, const char* doc, PyObject* base, PyObject* builtin) {
   const nb::object bases =
       builtin == nullptr ? nb::make_tuple(nb::handle(base)) : nb::make_tuple(nb::handle(base), nb::handle(builtin));
-  PyObject* type = PyErr_NewException((std::string("aule.") + name).c_str(), bases.ptr(), nullptr);
+  PyObject* type = PyErr_NewExceptionWithDoc((std::string("aule.") + name).c_str(), doc, bases.ptr(), nullptr);
   if (type == nullptr) throw nb::python_error();
   module.attr(name) = nb::handle(type);
   return type;
@@ -197,13 +197,17 @@ PyObject* error_type(aule::ErrorCode code) {
 }
 
 void register_errors(nb::module_& module) {
-  PyObject* base = derive_error(module, "Error", PyExc_RuntimeError, nullptr);
-  error_types = {base,
-                 derive_error(module, "InvalidArgument", base, PyExc_ValueError),
-                 derive_error(module, "InvalidDType", base, PyExc_TypeError),
-                 derive_error(module, "Unsupported", base, PyExc_NotImplementedError),
-                 derive_error(module, "OutOfMemory", base, PyExc_MemoryError),
-                 derive_error(module, "DeviceLost", base, nullptr)};
+  PyObject* base = derive_error(module, "Error", "What the library raises.", PyExc_RuntimeError, nullptr);
+  const auto derive = [&](const char* name, const char* doc, PyObject* builtin) {
+    return derive_error(module, name, doc, base, builtin);
+  };
+  error_types = {
+      base,
+      derive("InvalidArgument", "A shape, stride or value is wrong.", PyExc_ValueError),
+      derive("InvalidDType", "An element type is wrong.", PyExc_TypeError),
+      derive("Unsupported", "Valid, but no back end, or not the wanted one, runs it.", PyExc_NotImplementedError),
+      derive("OutOfMemory", "The device has no memory left for the call.", PyExc_MemoryError),
+      derive("DeviceLost", "The device stopped answering; a new call starts it again.", nullptr)};
   nb::register_exception_translator([](const std::exception_ptr& pointer, void* /*payload*/) {
     try {
       std::rethrow_exception(pointer);

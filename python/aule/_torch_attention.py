@@ -18,12 +18,12 @@ from torch.autograd import forward_ad
 
 from . import _composite, _core
 from ._errors import Unsupported
-from ._rules import NONE, TOP_LEFT, Rules, read_rules
-from ._torch_arguments import as_float32, autocast, check_shapes, check_tensors, read_causal_bias, regular
-from ._torch_ops import DTYPE_CODES, DirectAttention, draw_seed, forward, seed_value
+from ._rules import NONE, TOP_LEFT, Rules, check_sizes, read_rules
+from ._torch_arguments import as_float32, autocast, check_tensors, read_causal_bias, regular
+from ._torch_ops import DTYPE_CODES, DirectAttention, draw_seed, forward, is_eager, seed_value
 
-#: PyTorch's own function. integrations/sdpa.py replaces it by the dispatcher's kernel, under which it puts itself.
-stock_attention: Callable[..., Tensor] = torch.ops.aten.scaled_dot_product_attention.default
+#: PyTorch's own function, whatever torch.nn.functional's name is bound to; serves nested tensors too.
+_stock_attention: Callable[..., Tensor] = torch._C._nn.scaled_dot_product_attention
 
 
 def _is_dual(tensor: Any) -> bool:
@@ -55,7 +55,7 @@ def _run_pytorch(
     if backend:
         raise Unsupported(f"backend: expected None, because this call goes to PyTorch ({reason}), got {backend!r}")
     if rules.is_sdpa and alibi is None and sinks is None and not return_lse and (mask is None or rules.causal == NONE):
-        return stock_attention(
+        return _stock_attention(
             query, key, value, mask, rules.dropout_p, rules.causal == TOP_LEFT, scale=rules.scale, enable_gqa=enable_gqa
         )
     if query.is_nested or query.device.type not in ("cpu", "meta"):
@@ -71,10 +71,9 @@ def flash_attention(
     causal: Any, window: Any, softcap: Any, alibi: Any, sinks: Any, return_lse: bool, backend: str,
 ) -> Any:  # fmt: skip
     """`aule.flash_attention` for torch tensors."""
-    mask, is_causal, causal = read_causal_bias(mask, is_causal, causal)
-    rules = read_rules(mask is not None, dropout_p, is_causal, scale, causal, window, softcap)
-    if isinstance(query, Tensor) and torch.is_autocast_enabled(query.device.type):
-        query, key, value, mask = autocast([query, key, value, mask])
+    mask, is_causal, causal = read_causal_bias(query, key, mask, is_causal, causal)
+    rules = read_rules(mask is not None, dropout_p, is_causal, scale, causal, window, softcap, enable_gqa)
+    query, key, value, mask = autocast(query, key, value, mask)
     return attention(query, key, value, mask, alibi, sinks, rules, enable_gqa, return_lse, backend)
 
 
@@ -90,14 +89,14 @@ def attention(
                 reason, query, key, value, mask, alibi, sinks, rules, enable_gqa, return_lse, backend
             )  # fmt: skip
     check_tensors(query, key, value, mask)
-    check_shapes(query, key, value, mask, enable_gqa)
+    check_sizes(query.shape, key.shape, value.shape, None if mask is None else mask.shape, enable_gqa)
     alibi, sinks = as_float32("alibi_slopes", alibi), as_float32("sinks", sinks)
     query, key, value = regular(query, key, value)
     if mask is not None and mask.ndim == 0:
         mask = mask[None]
     inputs = (query, key, value, mask, alibi, sinks)
     seed = draw_seed() if rules.dropout_p > 0 else None
-    if not _is_eager(inputs):
+    if not is_eager(inputs):
         out, lse = torch.ops.aule.attention_forward(*inputs, *rules, seed, backend)
     elif torch.is_grad_enabled() and _needs_grad(inputs):
         out, lse = DirectAttention.apply(*inputs, *rules, seed, backend)
@@ -110,18 +109,6 @@ def _all_tensors(*tensors: Any) -> bool:
     return all(isinstance(tensor, Tensor) for tensor in tensors)
 
 
-def _is_eager(tensors: tuple[Tensor | None, ...]) -> bool:
-    """Plain tensors in memory, and nobody watching: the operator may be left out."""
-    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
-        return False
-    for tensor in tensors:
-        if tensor is not None and (
-            (type(tensor) is not Tensor and type(tensor) is not torch.nn.Parameter) or tensor.device.type != "cpu"
-        ):
-            return False
-    return not torch.jit.is_tracing()
-
-
 def _needs_grad(tensors: tuple[Tensor | None, ...]) -> bool:
     return any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
@@ -131,16 +118,15 @@ def explain(
     causal: Any, window: Any, softcap: Any, alibi: Any, sinks: Any, return_lse: bool, backend: str, backward: bool,
 ) -> str:  # fmt: skip
     """`aule.explain` for torch tensors."""
-    mask, is_causal, causal = read_causal_bias(mask, is_causal, causal)
-    rules = read_rules(mask is not None, dropout_p, is_causal, scale, causal, window, softcap)
-    if isinstance(query, Tensor) and torch.is_autocast_enabled(query.device.type):
-        query, key, value, mask = autocast([query, key, value, mask])
+    mask, is_causal, causal = read_causal_bias(query, key, mask, is_causal, causal)
+    rules = read_rules(mask is not None, dropout_p, is_causal, scale, causal, window, softcap, enable_gqa)
+    query, key, value, mask = autocast(query, key, value, mask)
     if _all_tensors(query, key, value):
         reason = pytorch_reason(query, key, value, mask)
         if reason is not None:
             return f"PyTorch's own kernel: {reason}\n"
     check_tensors(query, key, value, mask)
-    check_shapes(query, key, value, mask, enable_gqa)
+    check_sizes(query.shape, key.shape, value.shape, None if mask is None else mask.shape, enable_gqa)
     query, key, value = regular(query, key, value)
     tensors = (query, key, value, mask, as_float32("alibi_slopes", alibi), as_float32("sinks", sinks))
     sizes = [

@@ -70,6 +70,18 @@ def _backward(
     return [dq, dk, dv, dmask, dsinks]
 
 
+def is_eager(tensors: tuple[Tensor | None, ...]) -> bool:
+    """Plain tensors in memory, and nobody watching: the operator may be left out."""
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
+        return False
+    for tensor in tensors:
+        if tensor is not None and (
+            (type(tensor) is not Tensor and type(tensor) is not torch.nn.Parameter) or tensor.device.type != "cpu"
+        ):
+            return False
+    return not torch.jit.is_tracing()
+
+
 # ---- Custom operators -----------------------------------------------------------------------------------------------
 
 _RULES_SCHEMA = (
@@ -166,7 +178,7 @@ def _gradients(ctx: Any, dout: Tensor | None, dlse: Tensor | None) -> tuple[Tens
         dout = torch.zeros_like(out)
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():
         found = _twice_differentiable(ctx, (query, key, value, mask, alibi, sinks), wanted, dout, dlse)
-    elif type(dout) is Tensor and not torch.compiler.is_compiling() and torch._C._len_torch_dispatch_stack() == 0:
+    elif is_eager((dout, dlse, query, key, value)):
         saved = (query, key, value, mask, alibi, sinks, out, lse)
         found = _backward(saved, dout, dlse, ctx.rules, seed_value(seed), ctx.backend, wanted)
     else:

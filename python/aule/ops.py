@@ -86,7 +86,7 @@ def flash_attention(
             query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa, causal, window, softcap,
             alibi_slopes, sinks, return_lse, backend or "",
         )  # fmt: skip
-    rules = read_rules(attn_mask is not None, dropout_p, is_causal, scale, causal, window, softcap)
+    rules = read_rules(attn_mask is not None, dropout_p, is_causal, scale, causal, window, softcap, enable_gqa)
     return _array_ops.flash_attention(
         query, key, value, attn_mask, alibi_slopes, sinks, rules, enable_gqa, return_lse, backend or ""
     )
@@ -123,7 +123,7 @@ def explain(
             query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa, causal, window, softcap,
             alibi_slopes, sinks, return_lse, backend or "", backward,
         )  # fmt: skip
-    rules = read_rules(attn_mask is not None, dropout_p, is_causal, scale, causal, window, softcap)
+    rules = read_rules(attn_mask is not None, dropout_p, is_causal, scale, causal, window, softcap, enable_gqa)
     return _array_ops.explain(
         query, key, value, attn_mask, alibi_slopes, sinks, rules, enable_gqa, backend or "", backward
     )

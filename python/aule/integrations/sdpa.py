@@ -89,5 +89,5 @@ def _hook(
         return _stock.call_boxed(
             keyset, query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
         )
-    rules = read_rules(attn_mask is not None, dropout_p, is_causal, scale, None, None, 0.0)
+    rules = read_rules(attn_mask is not None, dropout_p, is_causal, scale, None, None, 0.0, enable_gqa)
     return _torch_attention.attention(query, key, value, attn_mask, None, None, rules, enable_gqa)
