@@ -187,6 +187,34 @@ def test_subclass_is_kept_and_parameter_is_not(attend: Attention) -> None:
     assert type(out) is torch.Tensor and out.requires_grad
 
 
+def test_subclass_with_its_own_dispatch_is_kept(attend: Attention) -> None:
+    """A wrapper around two tensors: both are computed, and its gradient is one again."""
+    from torch.testing._internal.two_tensor import TwoTensor
+
+    query = TwoTensor(Q, 2 * Q).requires_grad_()
+    out = attend(query, K, V)
+    assert type(out) is TwoTensor
+    torch.testing.assert_close(out.a, math(Q, K, V), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(out.b, math(2 * Q, K, V), rtol=1e-4, atol=1e-5)
+    (gradient,) = torch.autograd.grad(out.sum(), query)
+    assert type(gradient) is TwoTensor
+
+
+@pytest.mark.parametrize("which", ["query", "key", "value", "attn_mask", "gradient"])
+def test_lazily_negated_tensors(attend: Attention, which: str) -> None:
+    """A tensor may carry a minus that its memory does not show, as z.conj().imag does."""
+    tensors = {"query": Q, "key": K, "value": V, "attn_mask": randn(5, 7, seed=4)}
+    results = []
+    for negate in (torch._neg_view, torch.neg):
+        leaves = {name: tensor.detach().requires_grad_() for name, tensor in tensors.items()}
+        out = attend(**{name: negate(leaf) if name == which else leaf for name, leaf in leaves.items()})
+        seed = randn(*out.shape, seed=9)
+        gradients = torch.autograd.grad(out, list(leaves.values()), negate(seed) if which == "gradient" else seed)
+        results.append([out.detach(), *gradients])
+    assert torch.complex(Q, Q).conj().imag.is_neg()
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=0)
+
+
 def test_torch_function_modes_see_the_call(attend: Attention) -> None:
     """Tools that watch torch calls (FLOP counters, tracers) keep working."""
     seen = []
@@ -216,6 +244,19 @@ def test_autocast(attend: Attention, dtype: torch.dtype) -> None:
     rounded = [tensor.to(dtype) for tensor in (Q, K, V)]
     truth = math(*(tensor.double() for tensor in rounded), is_causal=True)
     assert_accurate(out, truth, math(*rounded, is_causal=True))
+
+
+@pytest.mark.parametrize("mask_dtype", [torch.bool, torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_autocast_takes_mixed_types(attend: Attention, mask_dtype: torch.dtype) -> None:
+    """Everything that floats becomes the type of the autocast region, a mask too."""
+    shown = mask(5, 7, dtype=mask_dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = attend(Q.half(), K, V.bfloat16(), shown)
+    assert out.dtype == torch.bfloat16
+    rounded = [tensor.bfloat16() for tensor in (Q.half(), K, V)]
+    shown = shown if mask_dtype == torch.bool else shown.bfloat16()
+    wide = shown if mask_dtype == torch.bool else shown.double()
+    assert_accurate(out, math(*(tensor.double() for tensor in rounded), wide), math(*rounded, shown))
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])

@@ -212,3 +212,15 @@ def test_wrong_extra_arguments(name: str) -> None:
         aule.flash_attention(Q, K, V, **options)
     missing = [pattern for pattern in patterns if not re.search(pattern, str(caught.value))]
     assert not missing, f"not in the message: {missing}: {caught.value}"
+
+
+def test_tensors_that_no_kernel_reads() -> None:
+    """Ten dimensions, sparse and opaque layouts: an error that names the argument, no crash."""
+    with pytest.raises((RuntimeError, ValueError), match=r"query.*10|10.*query"):
+        aule.flash_attention(*(tensor[(None,) * 6] for tensor in (Q, K, V)))
+    for tensor in (Q.to_sparse(), Q.to_mkldnn()):
+        for way in ENTRIES:
+            with entry(way) as attend, pytest.raises((RuntimeError, TypeError)):
+                attend(tensor, K, V)
+    with pytest.raises((RuntimeError, TypeError), match=r"key.*sparse|sparse.*key"):
+        aule.flash_attention(Q, K.to_sparse(), V)

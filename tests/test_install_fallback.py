@@ -15,6 +15,7 @@ from sdpa_tools import (
     CALLERS,
     Attention,
     assert_accurate,
+    assert_as_pytorch,
     bound_early,
     is_ours,
     math,
@@ -147,3 +148,36 @@ def test_forward_mode_is_never_silently_wrong(which: int) -> None:
 def test_devices_without_a_back_end_are_pytorchs() -> None:
     out = bound_early(*(tensor.to("meta") for tensor in (Q, K, V)))
     assert out.is_meta and out.shape == (2, 4, 5, 8)
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize("attend", [bound_early, aule.flash_attention], ids=["hook", "function"])
+def test_batched_gradients(attend: Attention) -> None:
+    """vmap over the backward pass alone: many gradients at once, vectorized Jacobians."""
+    results = []
+    for function in (attend, math):
+        leaves = [tensor.requires_grad_() for tensor in qkv()]
+        out = function(*leaves, is_causal=True)
+        gradients = torch.autograd.grad(out, leaves, randn(3, *out.shape, seed=9), is_grads_batched=True)
+        jacobian = torch.autograd.functional.jacobian(of_query(function), Q[:1], vectorize=True)
+        results.append((*gradients, jacobian))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("attend", [bound_early, aule.flash_attention], ids=["hook", "function"])
+def test_derivatives_of_the_older_interface(attend: Attention) -> None:
+    for derive in (torch.autograd.functional.jacobian, torch.autograd.functional.hessian):
+        query = Q[:1, :1]
+        actual, expected = (
+            derive(lambda q: function(q, K[:1], V[:1], is_causal=True).square().sum(), query)  # noqa: B023
+            for function in (attend, math)
+        )
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("installed")
+def test_more_dimensions_than_the_core_knows_are_pytorchs() -> None:
+    query, key, value = (tensor[(None,) * 6] for tensor in (Q, K, V))
+    assert_as_pytorch(bound_early, (query, key, value))

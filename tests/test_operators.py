@@ -213,3 +213,41 @@ def test_operators_that_run() -> None:
     operators = operators_of(lambda: aule.flash_attention(*leaves[:3], attn_mask=leaves[3], **options).sum().backward())
     assert {"core forward", "core backward"} <= operators, operators
     assert not any("softmax" in name or "mm" in name for name in operators), operators
+
+
+@pytest.mark.filterwarnings("ignore:.*Converting a tensor to a Python", "ignore:.torch.jit.")
+@pytest.mark.parametrize("name", ["function", "hook"])
+def test_tracers(name: str) -> None:
+    """torch.jit.trace and make_fx keep the call as an operator, so other sizes are right too."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    others = qkv(seq_q=9, seq_k=11)
+    expected = math(*others, is_causal=True)
+    with entry(name) as attend:
+
+        def call(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = attend(query, key, value, is_causal=True)
+            return out
+
+        traced = torch.jit.trace(call, qkv())
+        graph = make_fx(call, tracing_mode="symbolic")(*qkv())
+        for run in (traced, graph):
+            torch.testing.assert_close(run(*others), expected, rtol=1e-4, atol=1e-5)
+    assert any("aule.attention_forward" in str(node.target) for node in graph.graph.nodes)
+
+
+def test_saved_tensors_may_be_moved_away() -> None:
+    """Hooks that pack what backward needs (offloading, compression) see all of it."""
+    leaves = [tensor.requires_grad_() for tensor in qkv()]
+    packed: list[torch.Tensor] = []
+
+    def pack(tensor: torch.Tensor) -> int:
+        packed.append(tensor.clone())
+        return len(packed) - 1
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda index: packed[index]):
+        out = aule.flash_attention(*leaves)
+    assert len(packed) >= 5
+    actual = torch.autograd.grad(out.sum(), leaves)
+    expected = torch.autograd.grad(aule.flash_attention(*leaves).sum(), leaves)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=0)
