@@ -20,7 +20,7 @@ from . import _composite, _core
 from ._errors import Unsupported
 from ._rules import NONE, TOP_LEFT, Rules, check_sizes, read_rules
 from ._torch_arguments import as_float32, autocast, check_tensors, read_causal_bias, regular
-from ._torch_ops import DTYPE_CODES, DirectAttention, draw_seed, forward, is_eager, seed_value
+from ._torch_ops import DTYPE_CODES, HAS_EXCHANGE, DirectAttention, draw_seed, forward, is_eager, seed_value
 
 #: PyTorch's own function, whatever torch.nn.functional's name is bound to; serves nested tensors too.
 _stock_attention: Callable[..., Tensor] = torch._C._nn.scaled_dot_product_attention
@@ -71,10 +71,45 @@ def flash_attention(
     causal: Any, window: Any, softcap: Any, alibi: Any, sinks: Any, return_lse: bool, backend: str,
 ) -> Any:  # fmt: skip
     """`aule.flash_attention` for torch tensors."""
+    if (
+        mask is None and alibi is None and sinks is None and window is None and not return_lse and not backend
+        and causal is None and not softcap and dropout_p == 0.0
+    ):  # fmt: skip
+        out = quick(query, key, value, is_causal, scale, enable_gqa)
+        if out is not None:
+            return out
     mask, is_causal, causal = read_causal_bias(query, key, mask, is_causal, causal)
     rules = read_rules(mask is not None, dropout_p, is_causal, scale, causal, window, softcap, enable_gqa)
     query, key, value, mask = autocast(query, key, value, mask)
     return attention(query, key, value, mask, alibi, sinks, rules, enable_gqa, return_lse, backend)
+
+
+def quick(query: Any, key: Any, value: Any, is_causal: Any, scale: Any, enable_gqa: Any) -> Tensor | None:
+    """A plain call without gradients, with as little Python as can be; None where anything is out of the ordinary.
+
+    Short calls live on this: the long way's checks take longer than 16 x 16 scores.
+    """
+    if torch.compiler.is_compiling() or not HAS_EXCHANGE:
+        return None
+    if type(query) is not Tensor or type(key) is not Tensor or type(value) is not Tensor:
+        return None
+    if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad):
+        return None
+    if (
+        (is_causal is not True and is_causal is not False)
+        or (enable_gqa is not True and enable_gqa is not False)
+        or (scale is not None and type(scale) is not float)
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or forward_ad._current_level >= 0
+        or not torch._C._get_flash_sdp_enabled()
+        or torch.is_autocast_enabled("cpu")
+        or query.is_neg()
+        or torch.jit.is_tracing()
+    ):
+        return None
+    out = torch.empty_like(query)
+    return out if _core.attention_quick(query, key, value, out, is_causal, scale, enable_gqa) else None
 
 
 def attention(

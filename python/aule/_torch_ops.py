@@ -19,10 +19,19 @@ from ._rules import Rules
 DTYPE_CODES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3, torch.bool: 4}
 
 
-def _describe(tensor: Tensor | None) -> Any:
+def _describe_by_tuple(tensor: Tensor | None) -> Any:
     if tensor is None:
         return None
     return tensor.data_ptr(), DTYPE_CODES[tensor.dtype], tensor.shape, tensor.stride()
+
+
+def _describe_by_itself(tensor: Tensor | None) -> Any:
+    return tensor
+
+
+#: PyTorch 2.10 and newer let the core read a tensor by itself, ten times as fast.
+HAS_EXCHANGE = hasattr(Tensor, "__dlpack_c_exchange_api__")
+_describe = _describe_by_itself if HAS_EXCHANGE else _describe_by_tuple
 
 
 def _empty_out(query: Tensor, value: Tensor) -> Tensor:
