@@ -56,7 +56,7 @@ SCALES: dict[str, Row] = {
     repr(scale): (qkv(), {"scale": scale, "is_causal": causal})
     for scale, causal in (
         (None, True), (0.3, False), (2, False), (torch.tensor(0.3), False), (np.float32(0.3), False), (-0.7, False),
-        (0, False), (0.0, True), (-0.5, True), (1e30, False), (NAN, False), (True, False),
+        (0, False), (0.0, True), (-0.5, True), (1e10, False), (1e30, False), (NAN, False), (True, False),
     )
 }  # fmt: skip
 MASKS: dict[str, Row] = {

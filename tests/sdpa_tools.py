@@ -143,26 +143,36 @@ def formula(
     return weights[..., :seq_k] @ value, lse
 
 
+#: The entries of the extension module, and what they count as. `attention_quick` may answer that it did nothing.
+CORE = {
+    "attention_forward": "core forward",
+    "attention_quick": "core forward",
+    "attention_backward": "core backward",
+}
+
+
 def operators_of(call: Callable[[], object]) -> set[str]:
     """Names of what runs during `call`: operators that PyTorch's profiler sees, "core forward", "core backward"."""
     seen: set[str] = set()
-    passes = {name: getattr(aule._core, f"attention_{name}") for name in ("forward", "backward")}
+    entries = {name: getattr(aule._core, name) for name in CORE}
 
     def watched(name: str) -> Callable[..., object]:
         def run(*arguments: object) -> object:
-            seen.add(f"core {name}")
-            return passes[name](*arguments)
+            done = entries[name](*arguments)
+            if name != "attention_quick" or done:
+                seen.add(CORE[name])
+            return done
 
         return run
 
-    for name in passes:
-        setattr(aule._core, f"attention_{name}", watched(name))
+    for name in entries:
+        setattr(aule._core, name, watched(name))
     try:
         with profile(activities=[ProfilerActivity.CPU]) as recorded:
             call()
     finally:
-        for name, function in passes.items():
-            setattr(aule._core, f"attention_{name}", function)
+        for name, function in entries.items():
+            setattr(aule._core, name, function)
     return seen | {event.key for event in recorded.key_averages()}
 
 

@@ -51,6 +51,12 @@ def test_forward_and_backward_are_pytorchs(attend: Attention, name: str) -> None
         assert_accurate(out, truth, yardstick, name)
         return
     assert_as_pytorch(attend, tensors, options)
+    with_gradient = attend(tensors[0].detach().requires_grad_(), *tensors[1:], **options).detach()
+    for mode in (torch.no_grad, torch.inference_mode, torch.enable_grad):  # a shorter way through the code: equal bits
+        with mode():
+            out = attend(*tensors, **options)
+        assert out.stride() == with_gradient.stride()
+        torch.testing.assert_close(out, with_gradient, rtol=0, atol=0, equal_nan=True)
 
 
 def test_nothing_is_handed_to_pytorch_needlessly() -> None:
@@ -213,6 +219,11 @@ def test_lazily_negated_tensors(attend: Attention, which: str) -> None:
         results.append([out.detach(), *gradients])
     assert torch.complex(Q, Q).conj().imag.is_neg()
     torch.testing.assert_close(results[0], results[1], rtol=0, atol=0)
+    if which in ("query", "key", "value"):
+        plain = [{**tensors, which: negate(tensors[which])} for negate in (torch._neg_view, torch.neg)]
+        for options in plain:
+            del options["attn_mask"]
+        torch.testing.assert_close(attend(**plain[0]), attend(**plain[1]), rtol=0, atol=0)
 
 
 def test_torch_function_modes_see_the_call(attend: Attention) -> None:

@@ -11,6 +11,7 @@ from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import aule
+from feature_rows import DOUBLE, SINKS, feature
 from sdpa_tools import (
     Attention,
     assert_accurate,
@@ -21,7 +22,6 @@ from sdpa_tools import (
     qkv,
     randn,
 )
-from test_autograd import DOUBLE, SINKS, feature
 
 
 class Recorder(TorchDispatchMode):
