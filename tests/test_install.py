@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -34,6 +34,14 @@ from sdpa_tools import (
 
 Q, K, V = qkv()
 PYTORCHS_NODE = "ScaledDotProductFlashAttentionForCpuBackward0"
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """A test that fails half-way does not take the others with it."""
+    yield
+    while aule.installed():
+        aule.uninstall()
 
 
 def in_thread(call: Callable[[], Any]) -> Any:
