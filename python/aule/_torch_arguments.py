@@ -49,6 +49,9 @@ def check_tensors(query: Any, key: Any, value: Any, mask: Any) -> None:
     if dtype not in FLOATS:
         expected = f"query: expected float32, float16, bfloat16 or float64 elements, got {dtype}"
         raise Unsupported(expected) if dtype.is_floating_point or dtype.is_complex else InvalidDType(expected)
+    for name, tensor in (("query", query), ("key", key), ("value", value), ("attn_mask", mask)):
+        if tensor is not None and tensor.layout is not torch.strided:
+            raise InvalidArgument(f"{name}: expected a strided tensor, got layout {tensor.layout}")
     if mask is not None and mask.device != query.device:
         raise InvalidArgument(f"attn_mask: expected device {query.device} as query, got {mask.device}")
 
@@ -112,6 +115,11 @@ def _spread(tensor: Tensor, leading: Any, heads: int) -> Tensor:
     return tensor.expand(*leading, heads, *tensor.shape[-2:])
 
 
+def resolved(tensor: Any) -> Any:
+    """The values of a lazily negated view (x.conj().imag); other tensors as they are."""
+    return tensor.resolve_neg() if tensor is not None and tensor.is_neg() else tensor
+
+
 def as_float32(name: str, tensor: Any) -> Any:
     """alibi_slopes and sinks, which the core reads as float32."""
     if tensor is None:
@@ -120,4 +128,4 @@ def as_float32(name: str, tensor: Any) -> Any:
         raise TypeError(f"{name}: expected a torch tensor or None, got {type(tensor).__name__}")
     if name == "alibi_slopes" and tensor.requires_grad and torch.is_grad_enabled():
         raise Unsupported("alibi_slopes: expected a tensor that does not require gradients, got one that does")
-    return tensor if tensor.dtype == torch.float32 else tensor.float()
+    return resolved(tensor if tensor.dtype == torch.float32 else tensor.float())

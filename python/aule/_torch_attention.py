@@ -19,9 +19,11 @@ from torch.autograd import forward_ad
 from . import _composite, _core
 from ._errors import Unsupported
 from ._rules import NONE, TOP_LEFT, Rules, check_sizes, read_rules
-from ._torch_arguments import as_float32, autocast, check_tensors, read_causal_bias, regular
+from ._torch_arguments import as_float32, autocast, check_tensors, read_causal_bias, regular, resolved
 from ._torch_ops import DTYPE_CODES, HAS_EXCHANGE, DirectAttention, draw_seed, forward, is_eager, seed_value
 
+#: aule::kMaxRank
+MAX_RANK = 8
 #: PyTorch's own function, whatever torch.nn.functional's name is bound to; serves nested tensors too.
 _stock_attention: Callable[..., Tensor] = torch._C._nn.scaled_dot_product_attention
 
@@ -32,6 +34,8 @@ def _is_dual(tensor: Any) -> bool:
 
 def pytorch_reason(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> str | None:
     """Why a call has to be computed by PyTorch, or None: a full sentence's second half."""
+    if max(query.ndim, key.ndim, value.ndim) > MAX_RANK:
+        return f"more than {MAX_RANK} dimensions"
     if torch.compiler.is_compiling():
         return None if query.device.type in ("cpu", "meta") else f"device '{query.device.type}' has no back end here"
     if torch._C._functorch.peek_interpreter_stack() is not None:
@@ -104,7 +108,7 @@ def quick(query: Any, key: Any, value: Any, is_causal: Any, scale: Any, enable_g
         or forward_ad._current_level >= 0
         or not torch._C._get_flash_sdp_enabled()
         or torch.is_autocast_enabled("cpu")
-        or query.is_neg()
+        or (query.is_neg() or key.is_neg() or value.is_neg())
         or torch.jit.is_tracing()
     ):
         return None
@@ -126,7 +130,8 @@ def attention(
     check_tensors(query, key, value, mask)
     check_sizes(query.shape, key.shape, value.shape, None if mask is None else mask.shape, enable_gqa)
     alibi, sinks = as_float32("alibi_slopes", alibi), as_float32("sinks", sinks)
-    query, key, value = regular(query, key, value)
+    query, key, value = (resolved(tensor) for tensor in regular(query, key, value))
+    mask = resolved(mask)
     if mask is not None and mask.ndim == 0:
         mask = mask[None]
     inputs = (query, key, value, mask, alibi, sinks)

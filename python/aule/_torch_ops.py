@@ -14,6 +14,7 @@ from torch import Tensor
 from . import _composite, _core
 from ._errors import Unsupported
 from ._rules import Rules
+from ._torch_arguments import resolved
 
 #: aule::DType
 DTYPE_CODES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3, torch.bool: 4}
@@ -185,7 +186,8 @@ def _gradients(ctx: Any, dout: Tensor | None, dlse: Tensor | None) -> tuple[Tens
         return (None,) * 6 + nothing
     if dout is None:
         dout = torch.zeros_like(out)
-    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+    dout, dlse = resolved(dout), resolved(dlse)
+    if not torch.compiler.is_compiling() and (torch.is_grad_enabled() or _is_batched(dout) or _is_batched(dlse)):
         found = _twice_differentiable(ctx, (query, key, value, mask, alibi, sinks), wanted, dout, dlse)
     elif is_eager((dout, dlse, query, key, value)):
         saved = (query, key, value, mask, alibi, sinks, out, lse)
@@ -201,18 +203,30 @@ def _gradients(ctx: Any, dout: Tensor | None, dlse: Tensor | None) -> tuple[Tens
     return (dq, dk, dv, dmask, None, dsinks, *nothing)
 
 
+def _is_batched(tensor: Tensor | None) -> bool:
+    """By a vmap over the backward pass alone: functorch's, or autograd's older one (is_grads_batched=True)."""
+    functorch = torch._C._functorch
+    return tensor is not None and (
+        functorch.peek_interpreter_stack() is not None or functorch.is_legacy_batchedtensor(tensor)
+    )
+
+
 def _twice_differentiable(
     ctx: Any, inputs: tuple[Tensor | None, ...], wanted: tuple[bool, ...], dout: Tensor, dlse: Tensor | None
 ) -> list[Tensor | None]:
-    """create_graph=True: the gradient again as PyTorch operations, which autograd can differentiate."""
+    """create_graph=True, or a batch of gradients: the gradient again in PyTorch operations, which can do both."""
     if ctx.rules.dropout_p > 0:
-        raise Unsupported(f"dropout_p: expected 0 with double backward (create_graph=True), got {ctx.rules.dropout_p}")
+        raise Unsupported(
+            "dropout_p: expected 0 with double backward (create_graph=True) or batched gradients,"
+            f" got {ctx.rules.dropout_p}"
+        )
     query, key, value, mask, alibi, sinks = inputs
+    again = torch.is_grad_enabled()
     with torch.enable_grad():
         out, lse = _composite.attention(query, key, value, mask, alibi, sinks, ctx.rules)
         leaves = [tensor for tensor, want in zip((query, key, value, mask, sinks), wanted, strict=True) if want]
         outputs, seeds = ([out], [dout]) if dlse is None else ([out, lse], [dout, dlse])
-        rest = iter(torch.autograd.grad(outputs, leaves, seeds, create_graph=True, allow_unused=True))
+        rest = iter(torch.autograd.grad(outputs, leaves, seeds, create_graph=again, allow_unused=True))
     return [next(rest) if want else None for want in wanted]
 
 
