@@ -117,7 +117,9 @@ def _spread(tensor: Tensor, leading: Any, heads: int) -> Tensor:
 
 def resolved(tensor: Any) -> Any:
     """The values of a lazily negated view (x.conj().imag); other tensors as they are."""
-    return tensor.resolve_neg() if tensor is not None and tensor.is_neg() else tensor
+    if tensor is None or torch.compiler.is_compiling() or not tensor.is_neg():  # tracing sees no lazy views
+        return tensor
+    return tensor.resolve_neg()
 
 
 def as_float32(name: str, tensor: Any) -> Any:
