@@ -8,7 +8,11 @@
 #define AULE_CPU_GRADIENT_TILE_INL_H_
 #endif
 
-#include "cpu/forward-inl.h"
+#include <cmath>
+
+#include "cpu/panel-inl.h"
+#include "cpu/scratch.hpp"
+#include "cpu/softmax-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -60,7 +64,7 @@ class GradientTiles {
   void start_panel(std::int64_t p, std::int64_t batch, std::int64_t head, std::int64_t first, bool fold) {
     State& state = state_[p];
     Panel& panel = state.panel;
-    FillPanel(problem_, fold, batch, head, first, config_.lanes, config_.panel_rows, panel);
+    FillPanel(problem_, config_, fold, batch, head, first, panel);
     PackPanel(args_.q, problem_.dtype, panel, problem_.head_dim_qk, state.q, reinterpret_cast<T*>(row_));
     PackPanel(args_.dout, problem_.dtype, panel, problem_.head_dim_v, state.dout, reinterpret_cast<T*>(row_));
     constexpr Acc kInfinity = std::numeric_limits<Acc>::infinity();
@@ -96,8 +100,8 @@ class GradientTiles {
   }
 
   void pack_block(std::int64_t batch, std::int64_t head, std::int64_t j0, std::int64_t count) {
-    PackRows(source(args_.k, batch, head, j0), count, problem_.head_dim_qk, k_);
-    PackRows(source(args_.v, batch, head, j0), count, problem_.head_dim_v, v_);
+    PackPaddedRows(source(args_.k, batch, head, j0), count, problem_.head_dim_qk, k_);
+    PackPaddedRows(source(args_.v, batch, head, j0), count, problem_.head_dim_v, v_);
   }
 
   /// P and G of panel p and the packed block; visible() was called for them last.
