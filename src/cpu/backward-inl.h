@@ -138,7 +138,7 @@ class BackwardTask {
       if constexpr (kPaired<T>) {
         const std::uint16_t* from = static_cast<const std::uint16_t*>(RowOf(view, problem_.dtype, panel, r));
         std::uint32_t* row = reinterpret_cast<std::uint32_t*>(to) + r / 2 * pitch;
-        const int shift = r % 2 == 0 ? 0 : 16;
+        const unsigned shift = r % 2 == 0 ? 0u : 16u;
         for (std::int64_t c = 0; c < cols; ++c) row[c] |= static_cast<std::uint32_t>(from[c * view.stride[3]]) << shift;
       } else {
         ConvertRow(problem_.dtype, RowOf(view, problem_.dtype, panel, r), view.stride[3], cols, to + r * pitch);
