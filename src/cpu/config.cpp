@@ -53,6 +53,15 @@ CpuConfig make_config(const AttentionProblem& problem, const SimdTraits& simd, c
   return config;
 }
 
+int useful_threads(const AttentionProblem& problem, int threads, double thread_work) {
+  const double pairs = static_cast<double>(problem.seq_q) * static_cast<double>(problem.seq_k);
+  const double width = static_cast<double>(problem.head_dim_qk + problem.head_dim_v);
+  const double passes = problem.pass == Pass::kBackward ? 2.5 : 1.0;
+  const double work =
+      2 * passes * static_cast<double>(problem.batch) * static_cast<double>(problem.heads_q) * pairs * width;
+  return static_cast<int>(std::clamp(work / std::max(thread_work, 1.0), 1.0, static_cast<double>(std::max(threads, 1))));
+}
+
 std::int64_t forward_tasks(const AttentionProblem& problem, const CpuConfig& config) {
   const std::int64_t heads = config.fold_heads ? problem.heads_kv : problem.heads_q;
   const std::int64_t rows = (config.fold_heads ? problem.group_size() : 1) * problem.seq_q;

@@ -43,4 +43,9 @@ inline std::int64_t key_rows(const AttentionProblem& problem) { return (problem.
 /// Independent tasks of the forward pass.
 std::int64_t forward_tasks(const AttentionProblem& problem, const CpuConfig& config);
 
+/// Multiplications and additions that make a thread worth waking: 20 us of a core's work, a wake-up takes about 10.
+inline constexpr double kThreadWork = 2e6;
+/// How many of `threads` threads have `thread_work` to do. Results do not depend on it.
+int useful_threads(const AttentionProblem& problem, int threads, double thread_work);
+
 }  // namespace aule::cpu

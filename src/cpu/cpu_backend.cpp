@@ -90,8 +90,9 @@ const char* operand_name(Operand operand) {
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(bool tiles) : simd_(simd_traits()), device_(detect_device(simd_)) {
-    device_.matrix_unit = tiles && simd_.tiles;
+  explicit CpuBackend(const BackendOptions& options)
+      : options_(options), simd_(simd_traits()), device_(detect_device(simd_)) {
+    device_.matrix_unit = options.tiles && simd_.tiles;
   }
 
   std::string name() const override { return "cpu"; }
@@ -134,10 +135,11 @@ class CpuBackend final : public Backend {
       workspace.begin(static_cast<std::size_t>(plan.workspace_bytes));
       splits.data = workspace.take<char>(0);
     }
-    parallel_for(plan.tasks, args.num_threads,
+    const int threads = useful_threads(problem, args.num_threads, options_.thread_work);
+    parallel_for(plan.tasks, threads,
                  [&](std::int64_t task, int) { forward_task(problem, args, config, task, splits); });
     if (config.splits == 1) return;
-    parallel_for(problem.batch * problem.heads_kv, args.num_threads,
+    parallel_for(problem.batch * problem.heads_kv, threads,
                  [&](std::int64_t task, int) { combine_task(problem, args, config, task, splits); });
   }
 
@@ -150,8 +152,9 @@ class CpuBackend final : public Backend {
     partials.keys = problem.dtype == DType::kFloat64 ? static_cast<void*>(workspace.take<double>(elements))
                                                      : workspace.take<float>(elements);
     partials.sinks = workspace.take<double>(args.dsinks ? sink_partials(problem, config) : 0);
+    const int threads = useful_threads(problem, args.num_threads, options_.thread_work);
     const auto run = [&](std::int64_t tasks, auto&& function) {
-      parallel_for(tasks, args.num_threads, [&](std::int64_t task, int) { function(task); });
+      parallel_for(tasks, threads, [&](std::int64_t task, int) { function(task); });
     };
     run(plan.tasks, [&](std::int64_t task) { backward_task(problem, args, config, task, partials); });
     if (config.chunks > 1)
@@ -163,16 +166,17 @@ class CpuBackend final : public Backend {
   }
 
  private:
+  BackendOptions options_;
   SimdTraits simd_;
   DeviceInfo device_;
 };
 
 }  // namespace
 
-std::shared_ptr<Backend> make_backend(bool tiles) { return std::make_shared<CpuBackend>(tiles); }
+std::shared_ptr<Backend> make_backend(const BackendOptions& options) { return std::make_shared<CpuBackend>(options); }
 
 }  // namespace cpu
 
-std::shared_ptr<Backend> make_cpu_backend() { return cpu::make_backend(cpu::amx_wanted()); }
+std::shared_ptr<Backend> make_cpu_backend() { return cpu::make_backend({.tiles = cpu::amx_wanted()}); }
 
 }  // namespace aule

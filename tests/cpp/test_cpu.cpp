@@ -186,12 +186,18 @@ bool supported(bool backward) {
   return answer;
 }
 
+/// The back end with as many threads as it is told, also where the work is too small for them.
+Backend& eager_backend() {
+  static const std::shared_ptr<Backend> backend = cpu::make_backend({.thread_work = 0});
+  return *backend;
+}
+
 /// The back end with tiles: on AMX where the processor has it, otherwise emulated. Null without 512-bit bf16 dot
 /// products, which the code around the tiles is compiled for.
 Backend* tiles_backend() {
   // In every test anew: doctest sets its own signal handlers for each.
   const bool runs = cpu::simd_traits().tiles && (cpu::amx::available() || emulate_amx());
-  static const std::shared_ptr<Backend> backend = runs ? cpu::make_backend(true) : nullptr;
+  static const std::shared_ptr<Backend> backend = runs ? cpu::make_backend({.tiles = true, .thread_work = 0}) : nullptr;
   if (!backend) MESSAGE("skipped: this processor runs no code for AMX");
   return backend.get();
 }
@@ -251,9 +257,9 @@ TEST_CASE("cpu: the same bits on any number of threads") {
   const bool backward = supported(true);
   for (const Case& test : cases()) {
     CAPTURE(std::string(test.name));
-    const Outputs one = run(test, DType::kFloat32, "cpu", 1, backward);
+    const Outputs one = run(test, DType::kFloat32, eager_backend(), 1, backward);
     for (const int threads : {2, 3, 8}) {
-      const Outputs many = run(test, DType::kFloat32, "cpu", threads, backward);
+      const Outputs many = run(test, DType::kFloat32, eager_backend(), threads, backward);
       check_same_bits(one, many);
     }
   }
@@ -263,20 +269,34 @@ TEST_CASE("cpu: eight callers at once, each with threads of its own") {
   if (!supported(false)) return;
   const bool backward = supported(true);
   std::vector<Outputs> expected(cases().size());
-  for (std::size_t c = 0; c < cases().size(); ++c) expected[c] = run(cases()[c], DType::kFloat32, "cpu", 1, backward);
+  for (std::size_t c = 0; c < cases().size(); ++c)
+    expected[c] = run(cases()[c], DType::kFloat32, eager_backend(), 1, backward);
   std::vector<int> wrong(8, 0);
   std::vector<std::thread> callers;
   for (std::size_t t = 0; t < wrong.size(); ++t) {
     callers.emplace_back([&, t] {
       for (std::size_t c = 0; c < cases().size(); ++c) {
         const std::size_t mine = (c + t) % cases().size();
-        const Outputs result = run(cases()[mine], DType::kFloat32, "cpu", 1 + static_cast<int>(t % 3), backward);
+        const Outputs result =
+            run(cases()[mine], DType::kFloat32, eager_backend(), 1 + static_cast<int>(t % 3), backward);
         wrong[t] += result.out.bytes() != expected[mine].out.bytes() || result.dk.bytes() != expected[mine].dk.bytes();
       }
     });
   }
   for (std::thread& caller : callers) caller.join();
   CHECK(wrong == std::vector<int>(8, 0));
+}
+
+TEST_CASE("cpu: threads are woken for enough work only") {
+  const auto threads = [](std::int64_t seq, int wanted, double work) {
+    const Tensor t = shape({1, 8, seq, 64});
+    return cpu::useful_threads(make_problem(t, t, t, {}, Pass::kForward), wanted, work);
+  };
+  CHECK(threads(16, 8, cpu::kThreadWork) == 1);
+  CHECK(threads(64, 8, cpu::kThreadWork) == 4);
+  CHECK(threads(1024, 8, cpu::kThreadWork) == 8);
+  CHECK(threads(16, 8, 0) == 8);
+  CHECK(threads(16, 0, 0) == 1);
 }
 
 TEST_CASE("cpu: a row has the same bits whatever batch it sits in") {
@@ -299,7 +319,7 @@ TEST_CASE("cpu: a row has the same bits whatever batch it sits in") {
 TEST_CASE("cpu: AMX agrees with the reference and with the path that it replaces") {
   Backend* tiles = tiles_backend();
   if (tiles == nullptr) return;
-  const std::shared_ptr<Backend> without = cpu::make_backend(false);
+  const std::shared_ptr<Backend> without = cpu::make_backend({});
   for (const Case& test : cases()) {
     CAPTURE(std::string(test.name));
     const Outputs result = run(test, DType::kBFloat16, *tiles, 2, true);
@@ -344,5 +364,5 @@ TEST_CASE("cpu: a plan names AMX where it is used") {
   CHECK(contains(kernel(*tiles, DType::kBFloat16, 64), "AMX"));
   CHECK_FALSE(contains(kernel(*tiles, DType::kFloat32, 64), "AMX"));
   CHECK_FALSE(contains(kernel(*tiles, DType::kBFloat16, 1), "AMX"));  // decode reads K and V in place
-  CHECK_FALSE(contains(kernel(*cpu::make_backend(false), DType::kBFloat16, 64), "AMX"));
+  CHECK_FALSE(contains(kernel(*cpu::make_backend({}), DType::kBFloat16, 64), "AMX"));
 }
