@@ -84,7 +84,7 @@ class BackwardTask {
 
   void take_scratch(const GradientBuffer& partials, std::int64_t task) {
     const std::int64_t rows = config_.panel_rows, keys = config_.block_k, kp = key_pitch(), vp = value_pitch();
-    const std::int64_t wide = std::max(kp, vp) + 16, half = PairedSize<T>(rows);
+    const std::int64_t wide = kTransposedRows * (std::max(kp, vp) + 16), half = PairedSize<T>(rows);
     const std::int64_t elements = key_rows(problem_) * (kp + vp);
     std::size_t bytes = tiles_.scratch_bytes(config_.task_panels) + Scratch::padded<Acc>(wide) +
                         Scratch::padded<T>(ColumnsOperandSize<T>(keys, problem_.head_dim_qk)) +
@@ -213,9 +213,14 @@ class BackwardTask {
   void store_queries(std::int64_t p) {
     const Panel& panel = tiles_.panel(p);
     const Acc scale = static_cast<Acc>(problem_.scale);
+    const std::int64_t dk = problem_.head_dim_qk;
     for (std::int64_t r = 0; r < panel.rows; ++r) {
-      for (std::int64_t c = 0; c < problem_.head_dim_qk; ++c) row_[c] = group_[p].dq[c * panel.pitch + r] * scale;
-      StoreRow(problem_.dtype, row_, problem_.head_dim_qk, const_cast<void*>(RowOf(args_.dq, problem_.dtype, panel, r)),
+      const std::int64_t within = r % kTransposedRows;
+      if (within == 0)
+        Transpose(group_[p].dq + r, panel.pitch, dk, std::min(kTransposedRows, panel.rows - r), row_, dk);
+      Acc* HWY_RESTRICT row = row_ + within * dk;
+      for (std::int64_t c = 0; c < dk; ++c) row[c] *= scale;
+      StoreRow(problem_.dtype, row, dk, const_cast<void*>(RowOf(args_.dq, problem_.dtype, panel, r)),
                args_.dq.stride[3]);
     }
   }

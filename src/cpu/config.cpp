@@ -59,7 +59,8 @@ int useful_threads(const AttentionProblem& problem, int threads, double thread_w
   const double passes = problem.pass == Pass::kBackward ? 2.5 : 1.0;
   const double work =
       2 * passes * static_cast<double>(problem.batch) * static_cast<double>(problem.heads_q) * pairs * width;
-  return static_cast<int>(std::clamp(work / std::max(thread_work, 1.0), 1.0, static_cast<double>(std::max(threads, 1))));
+  return static_cast<int>(
+      std::clamp(work / std::max(thread_work, 1.0), 1.0, static_cast<double>(std::max(threads, 1))));
 }
 
 std::int64_t forward_tasks(const AttentionProblem& problem, const CpuConfig& config) {

@@ -107,7 +107,7 @@ class ForwardTask {
   void take_scratch() {
     const std::int64_t dk = PairedSize<T>(problem_.head_dim_qk), dv = problem_.head_dim_v;
     const std::int64_t rows = config_.panel_rows, keys = config_.block_k;
-    const std::int64_t tile = keys * rows, wide = std::max(problem_.head_dim_qk, dv) + 16;
+    const std::int64_t tile = keys * rows, wide = kTransposedRows * (std::max(problem_.head_dim_qk, dv) + 16);
     Scratch& scratch = Scratch::of_this_thread();
     std::size_t bytes = 2 * Scratch::padded<Acc>(tile) + Scratch::padded<T>(keys * dk) +
                         Scratch::padded<T>(ColumnsOperandSize<T>(keys, dv)) + Scratch::padded<Acc>(wide) +
@@ -252,15 +252,18 @@ class ForwardTask {
   void finish(const PanelState<T>& state) {
     const Panel& panel = state.panel;
     const Acc kept = rules_.has_dropout() ? rules_.dropout_scale() : Acc{1};
+    const std::int64_t dv = problem_.head_dim_v;
     for (std::int64_t r = 0; r < panel.rows; ++r) {
+      const std::int64_t within = r % kTransposedRows;
+      if (!state.narrow && within == 0)
+        Transpose(state.o + r, panel.pitch, dv, std::min(kTransposedRows, panel.rows - r), row_, dv);
       const Acc sum = state.sum[r], inverse = sum == 0 ? Acc{0} : kept / sum;
-      for (std::int64_t c = 0; c < problem_.head_dim_v; ++c)
-        row_[c] = state.o[c * state.o_col + r * state.o_row] * inverse;
-      StoreRow(problem_.dtype, row_, problem_.head_dim_v, const_cast<void*>(RowOf(args_.out, problem_.dtype, panel, r)),
+      Acc* HWY_RESTRICT row = state.narrow ? state.o + r * state.o_row : row_ + within * dv;
+      for (std::int64_t c = 0; c < dv; ++c) row[c] *= inverse;
+      StoreRow(problem_.dtype, row, dv, const_cast<void*>(RowOf(args_.out, problem_.dtype, panel, r)),
                args_.out.stride[3]);
       if (args_.lse) {
-        const Acc lse = sum == 0 ? ScoreRules<Acc>::kHidden
-                                 : (rules_.unit() * state.max[r] + std::log2(sum)) * std::numbers::ln2_v<Acc>;
+        const Acc lse = sum == 0 ? ScoreRules<Acc>::kHidden : rules_.natural() * state.max[r] + std::log(sum);
         *args_.lse.at<Acc>(panel.batch, panel.head[r], panel.position[r]) = lse;
       }
     }
@@ -271,12 +274,12 @@ class ForwardTask {
     return static_cast<Acc*>(splits.data) + index * splits.panel_elements;
   }
 
-  /// A partial result: row maxima in units of log 2, row sums, then O as the state has it.
+  /// A partial result: row maxima, row sums, then O as the state has it.
   void store_split(const PanelState<T>& state, std::int64_t panel, const SplitBuffer& splits) {
     Acc* to = split_data(panel, split_, splits);
     const std::int64_t pitch = state.panel.pitch;
     for (std::int64_t r = 0; r < pitch; ++r) {
-      to[r] = state.max[r] * rules_.unit();
+      to[r] = state.max[r];
       to[pitch + r] = state.sum[r];
     }
     std::copy_n(state.o, output_elements(state), to + 2 * pitch);
@@ -298,7 +301,7 @@ class ForwardTask {
       const Acc *sum = max + pitch, *o = sum + pitch;
       for (std::int64_t r = 0; r < rows; ++r) {
         // A split whose keys are all hidden has nothing to add; NaN sums are no such split.
-        const Acc weight = sum[r] == 0 ? Acc{0} : std::exp2(max[r] - state.max[r]);
+        const Acc weight = sum[r] == 0 ? Acc{0} : std::exp2(rules_.unit() * (max[r] - state.max[r]));
         state.sum[r] += sum[r] * weight;
         for (std::int64_t c = 0; c < problem_.head_dim_v; ++c) {
           const std::int64_t i = r * state.o_row + c * state.o_col;
@@ -306,7 +309,6 @@ class ForwardTask {
         }
       }
     }
-    for (std::int64_t r = 0; r < rows; ++r) state.max[r] /= rules_.unit();
   }
 
   const AttentionProblem& problem_;

@@ -232,14 +232,41 @@ std::int64_t ColumnsOperandSize(std::int64_t rows, std::int64_t cols) {
   return PairedSize<T>(rows) * PaddedRows<T>(cols);
 }
 
-/// to[c][r]: one row of the source becomes one lane; `pitch` lanes a row, `scratch` holds one row of columns.
-/// Pairs along the columns. This is the vector operand of products that contract over columns.
+/// Rows that are transposed together.
+inline constexpr std::int64_t kTransposedRows = 4;
+
+/// to[c * to_pitch + r] = from[r * from_pitch + c], 4 x 4 elements of 32 bits at a time.
 template <class T>
-HWY_INLINE void PackLane(DType dtype, const void* from, std::int64_t col, std::int64_t cols, std::int64_t lane,
-                         std::int64_t pitch, T* HWY_RESTRICT to, T* HWY_RESTRICT scratch) {
-  PackRows(Source{from, dtype, 0, col}, 1, cols, scratch);
-  const std::int64_t width = PairedSize<T>(cols);
-  for (std::int64_t c = 0; c < width; ++c) to[c * pitch + lane] = scratch[c];
+void Transpose(const T* HWY_RESTRICT from, std::int64_t from_pitch, std::int64_t rows, std::int64_t cols,
+               T* HWY_RESTRICT to, std::int64_t to_pitch) {
+  std::int64_t r = 0;
+  if constexpr (sizeof(T) == 4) {
+    using Lane = std::conditional_t<kTiles<T>, std::uint32_t, T>;
+    const hn::Full128<Lane> d;
+    const hn::Repartition<std::uint64_t, decltype(d)> d64;
+    for (; r + 4 <= rows; r += 4) {
+      const Lane* HWY_RESTRICT x = reinterpret_cast<const Lane*>(from) + r * from_pitch;
+      Lane* HWY_RESTRICT y = reinterpret_cast<Lane*>(to) + r;
+      std::int64_t c = 0;
+      for (; c + 4 <= cols; c += 4) {
+        const auto row0 = hn::LoadU(d, x + c), row1 = hn::LoadU(d, x + from_pitch + c);
+        const auto row2 = hn::LoadU(d, x + 2 * from_pitch + c), row3 = hn::LoadU(d, x + 3 * from_pitch + c);
+        const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d, row0, row1));
+        const auto low23 = hn::BitCast(d64, hn::InterleaveLower(d, row2, row3));
+        const auto high01 = hn::BitCast(d64, hn::InterleaveUpper(d, row0, row1));
+        const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d, row2, row3));
+        Lane* HWY_RESTRICT at = y + c * to_pitch;
+        hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, low01, low23)), d, at);
+        hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, low01, low23)), d, at + to_pitch);
+        hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, high01, high23)), d, at + 2 * to_pitch);
+        hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, high01, high23)), d, at + 3 * to_pitch);
+      }
+      for (; c < cols; ++c)
+        for (std::int64_t i = 0; i < 4; ++i) y[c * to_pitch + i] = x[i * from_pitch + c];
+    }
+  }
+  for (; r < rows; ++r)
+    for (std::int64_t c = 0; c < cols; ++c) to[c * to_pitch + r] = from[r * from_pitch + c];
 }
 
 /// n values to the caller's memory, `stride` apart.

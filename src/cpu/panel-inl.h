@@ -43,13 +43,19 @@ inline const void* RowOf(const View4& view, DType dtype, const Panel& panel, std
                    panel.batch * view.stride[0] + panel.head[r] * view.stride[1] + panel.position[r] * view.stride[2]);
 }
 
-/// Q^T or dO^T of a panel: to[c][r].
+/// Q^T or dO^T of a panel: to[c][r], pairs along c. This is the vector operand of products that contract over columns.
+/// `scratch` holds kTransposedRows rows.
 template <class T>
 void PackPanel(const View4& view, DType dtype, const Panel& panel, std::int64_t cols, T* HWY_RESTRICT to,
                T* HWY_RESTRICT scratch) {
-  for (std::int64_t r = 0; r < panel.rows; ++r)
-    PackLane(dtype, RowOf(view, dtype, panel, r), view.stride[3], cols, r, panel.pitch, to, scratch);
-  for (std::int64_t c = 0; c < PairedSize<T>(cols); ++c)
+  const std::int64_t width = PairedSize<T>(cols);
+  for (std::int64_t r = 0; r < panel.rows; r += kTransposedRows) {
+    const std::int64_t rows = std::min(kTransposedRows, panel.rows - r);
+    for (std::int64_t i = 0; i < rows; ++i)
+      PackRows(Source{RowOf(view, dtype, panel, r + i), dtype, 0, view.stride[3]}, 1, cols, scratch + i * width);
+    Transpose(scratch, width, rows, width, to + r, panel.pitch);
+  }
+  for (std::int64_t c = 0; c < width; ++c)
     std::fill(to + c * panel.pitch + panel.rows, to + (c + 1) * panel.pitch, T{0});
 }
 

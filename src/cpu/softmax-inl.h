@@ -31,8 +31,8 @@ void SoftmaxTile(std::int64_t count, Acc unit, Acc* HWY_RESTRICT tile, Acc* HWY_
     for (int v = 0; v < kVectors; ++v) top[v] = hn::Max(top[v], hn::LoadU(d, tile + j * pitch + v * lanes));
   for (int v = 0; v < kVectors; ++v) {
     // A row that sees no key so far keeps -inf; subtracting 0 instead makes its probabilities exp2(-inf) = 0.
-    shift[v] = hn::Mul(factor, hn::IfThenZeroElse(hn::Eq(top[v], hidden), top[v]));
-    const V scale = SoftmaxExp2(d, hn::MulSub(factor, hn::LoadU(d, max + v * lanes), shift[v]));
+    shift[v] = hn::IfThenZeroElse(hn::Eq(top[v], hidden), top[v]);
+    const V scale = SoftmaxExp2(d, hn::Mul(factor, hn::Sub(hn::LoadU(d, max + v * lanes), shift[v])));
     hn::StoreU(scale, d, correction + v * lanes);
     hn::StoreU(top[v], d, max + v * lanes);
     total[v] = hn::Mul(hn::LoadU(d, sum + v * lanes), scale);
@@ -40,7 +40,7 @@ void SoftmaxTile(std::int64_t count, Acc unit, Acc* HWY_RESTRICT tile, Acc* HWY_
   for (std::int64_t j = 0; j < count; ++j) {
     for (int v = 0; v < kVectors; ++v) {
       Acc* at = tile + j * pitch + v * lanes;
-      const V p = SoftmaxExp2(d, hn::MulSub(factor, hn::LoadU(d, at), shift[v]));
+      const V p = SoftmaxExp2(d, hn::Mul(factor, hn::Sub(hn::LoadU(d, at), shift[v])));
       total[v] = hn::Add(total[v], p);
       hn::StoreU(p, d, at);
     }
