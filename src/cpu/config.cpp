@@ -21,7 +21,13 @@ CpuConfig make_config(const AttentionProblem& problem, const SimdTraits& simd, c
   CpuConfig config;
   const bool wide = problem.dtype == DType::kFloat64;
   if (wide) config.operand = Operand::kFloat64;
-  if (problem.dtype == DType::kBFloat16 && simd.bf16_dot) config.operand = Operand::kBf16Pair;
+  if (problem.dtype == DType::kBFloat16 && simd.bf16_dot) {
+    // Few rows (decode) do not fill a tile, and read K and V faster in place.
+    const bool tiles = device.matrix_unit && simd.tiles && problem.group_size() * problem.seq_q > kMaxDecodeQueries;
+    config.operand = tiles ? Operand::kBf16Tile : Operand::kBf16Pair;
+    // Products over a panel's rows contract over whole tiles: 32 rows.
+    if (tiles && problem.pass == Pass::kBackward) config.min_vectors = 2;
+  }
   const std::int64_t element = wide ? 8 : 4;
   config.lanes = simd.vector_bytes / element;
   config.panel_rows = config.lanes * simd.max_vectors;
@@ -47,6 +53,16 @@ CpuConfig make_config(const AttentionProblem& problem, const SimdTraits& simd, c
   return config;
 }
 
+int useful_threads(const AttentionProblem& problem, int threads, double thread_work) {
+  const double pairs = static_cast<double>(problem.seq_q) * static_cast<double>(problem.seq_k);
+  const double width = static_cast<double>(problem.head_dim_qk + problem.head_dim_v);
+  const double passes = problem.pass == Pass::kBackward ? 2.5 : 1.0;
+  const double work =
+      2 * passes * static_cast<double>(problem.batch) * static_cast<double>(problem.heads_q) * pairs * width;
+  return static_cast<int>(
+      std::clamp(work / std::max(thread_work, 1.0), 1.0, static_cast<double>(std::max(threads, 1))));
+}
+
 std::int64_t forward_tasks(const AttentionProblem& problem, const CpuConfig& config) {
   const std::int64_t heads = config.fold_heads ? problem.heads_kv : problem.heads_q;
   const std::int64_t rows = (config.fold_heads ? problem.group_size() : 1) * problem.seq_q;
@@ -67,7 +83,7 @@ std::int64_t split_elements(const AttentionProblem& problem, const CpuConfig& co
 std::int64_t gradient_elements(const AttentionProblem& problem, const CpuConfig& config) {
   if (config.chunks == 1) return 0;
   const std::int64_t width = divide_up(problem.head_dim_qk, config.lanes) + divide_up(problem.head_dim_v, config.lanes);
-  return problem.batch * problem.heads_kv * config.chunks * problem.seq_k * width * config.lanes;
+  return problem.batch * problem.heads_kv * config.chunks * key_rows(problem) * width * config.lanes;
 }
 
 std::int64_t mask_gradient_tasks(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config) {
