@@ -1,0 +1,84 @@
+// Gradients of keys and values. Task: a block of BLOCK_K keys of a (batch, K/V head) and a slice of SLICE columns, over
+// all queries of the group's heads that may see it: the group is summed here, in one order.
+//   tasks = batch * heads_kv * slices * ceil(seq_k / BLOCK_K), key blocks fastest;
+//   slices = ceil(max(head_dim_qk, head_dim_v) / SLICE)
+// Steps: (query head of the group, block of queries).
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#define OWNS_KEYS
+#define STAGES_SUMS
+#include "common.glsl"
+#include "element.glsl"
+#include "load.glsl"
+#include "store.glsl"
+#include "score.glsl"
+#include "backward_tile.glsl"
+#include "backward_sum.glsl"
+
+layout(constant_id = 23) const uint WANTED = 3;  // 1: dk, 2: dv
+const bool WANTS_DK = (WANTED & 1u) != 0u, WANTS_DV = (WANTED & 2u) != 0u;
+
+AULE_WRITES(dk, AULE_BINDING_DK)
+AULE_WRITES(dv, AULE_BINDING_DV)
+
+void write_sums(int batch, int head_kv, int first_column, vec4 dk[SUMS4], vec4 dv[SUMS4]) {
+  [[unroll]] for (int a = 0; a < SUM_ROWS; ++a) {
+    int key = sum_row(a);
+    if (key >= params.seq_k) continue;
+    [[unroll]] for (int n = 0; n < SUM_VECTORS; ++n) {
+      int column = sum_column(n, first_column);
+      if (WANTS_DK)
+        store4_dk(element_index(params.dk, batch, head_kv) + key * params.dk.row, params.dk.column, column,
+                  params.head_dim_qk, dk[a * SUM_VECTORS + n] * params.scale);
+      if (WANTS_DV)
+        store4_dv(element_index(params.dv, batch, head_kv) + key * params.dv.row, params.dv.column, column,
+                  params.head_dim_v, dv[a * SUM_VECTORS + n]);
+    }
+  }
+}
+
+void main() {
+  int blocks = (params.seq_k + BLOCK_K - 1) / BLOCK_K;
+  int slices = (max(params.head_dim_qk, params.head_dim_v) + SLICE - 1) / SLICE;
+  int task = int(push.first_task + gl_WorkGroupID.x);
+  int rest = task / blocks;
+  int first_column = rest % slices * SLICE;
+  rest /= slices;
+  int batch = rest / params.heads_kv, head_kv = rest % params.heads_kv;
+  tile.first_own = task % blocks * BLOCK_K;
+
+  int first_block = 0, last_block = (params.seq_q - 1) / BLOCK_Q;
+  if (HAS_BAND) {
+    first_block = max(tile.first_own - params.band_upper, 0) / BLOCK_Q;
+    int last_query = min(tile.first_own + BLOCK_K, params.seq_k) - 1 - params.band_lower;
+    last_block = last_query < 0 ? -1 : min(last_query / BLOCK_Q, last_block);
+  }
+  int head_steps = max(last_block - first_block + 1, 0);
+  uint steps = uint(head_steps * params.group_size);
+  if (push.first_step >= steps && push.first_step != 0u) return;  // written by an earlier dispatch
+  bool last = push.last_step >= steps;
+
+  vec4 dk[SUMS4], dv[SUMS4];
+  resume_sums(0, 2, dk);
+  resume_sums(1, 2, dv);
+  bool sums_dk = WANTS_DK && first_column < params.head_dim_qk, sums_dv = WANTS_DV && first_column < params.head_dim_v;
+  [[dont_unroll]] for (uint step = push.first_step; step < min(steps, push.last_step); ++step) {
+    start_head(batch, head_kv * params.group_size + int(step) / head_steps);
+    tile.first_other = (first_block + int(step) % head_steps) * BLOCK_Q;
+    if (!tile_in_sight()) continue;
+    load_row_numbers();
+    vec4 pairs[PAIRS4], gradients[PAIRS4];
+    multiply_rows(FIRST, HEAD_DIM_QK, pairs);
+    if (WANTS_DK) multiply_rows(SECOND, HEAD_DIM_V, gradients);
+    finish_pairs(true, pairs, gradients);
+    if (sums_dv) add_tile(SECOND, pairs, first_column, dv);
+    if (sums_dk) add_tile(FIRST, gradients, first_column, dk);
+    if (!sums_dk && !sums_dv) barrier();  // row_numbers are free
+  }
+  if (last) {
+    write_sums(batch, head_kv, first_column, dk, dv);
+  } else {
+    keep_sums(0, 2, dk);
+    keep_sums(1, 2, dv);
+  }
+}
