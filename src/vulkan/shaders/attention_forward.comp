@@ -1,0 +1,358 @@
+#version 450
+// FlashAttention-2 forward on plain fp32 multiply-adds: one workgroup does BLOCK_Q queries of one head (and up to
+// HEAD_DIM_V columns of the values), and walks over the keys in blocks of BLOCK_K.
+//
+// COLUMN_LANES lanes of a subgroup share ROWS rows. Such a group of lanes owns a ROWS x BLOCK_K tile of scores and a
+// ROWS x HEAD_DIM_V tile of the output, and each lane a slice of the columns of both, in registers:
+//   row m of group g           is query m GROUPS + g of the block,
+//   score n of column lane c   is key (n / 4) 4 COLUMN_LANES + 4 c + n % 4: four neighbours share one dropout counter,
+//   output vector t of lane c  is columns 4 (c + t COLUMN_LANES) .. + 3.
+// Operands go through shared memory in chunks: CHUNK columns of the queries and keys for the first product, CHUNK_V
+// rows of the values for the second. While one chunk is multiplied the next is on its way into registers.
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+#include "element.glsl"
+#include "load.glsl"
+#include "store.glsl"
+#include "score.glsl"
+
+layout(constant_id = 16) const int COLUMN_LANES = 8;  // power of two, at most SUBGROUP_SIZE
+layout(constant_id = 17) const int ROWS = 4;
+layout(constant_id = 18) const int CHUNK = 16;     // divides HEAD_DIM_QK
+layout(constant_id = 19) const int CHUNK_V = 16;   // divides CHUNK_P
+layout(constant_id = 20) const int CHUNK_P = 16;   // keys of probabilities in shared memory; divides BLOCK_K
+layout(constant_id = 21) const int BUFFERS = 1;    // 2: a chunk is stored while others still read the one before
+layout(constant_id = 22) const int KEEP_Q = 0;     // 1: shared memory holds the whole query tile
+layout(constant_id = 23) const int EXACT_EXP2 = 1; // 0: the device's exp2 maps -inf to 0 and NaN to NaN
+
+const int GROUPS = BLOCK_Q / ROWS;
+const int INVOCATIONS = GROUPS * COLUMN_LANES;  // the workgroup's size
+const int KEYS = BLOCK_K / COLUMN_LANES;        // of a lane; a multiple of 4
+const int VECTORS = HEAD_DIM_V / (4 * COLUMN_LANES);
+const int CHUNK4 = CHUNK / 4;
+const int HEAD_DIM_V4 = HEAD_DIM_V / 4;
+
+// Shared tiles hold vectors along the contraction, one row of vectors for each of its steps, so that lanes read
+// neighbouring vectors. Lanes that store a chunk run along the contraction first: the padding spreads them over banks.
+const int PAD = CHUNK4 >= 8 ? 1 : 8 / CHUNK4;
+const int Q_PITCH = BLOCK_Q + PAD;
+const int K_PITCH = BLOCK_K + PAD;
+const int P_PITCH = BLOCK_Q + 2;
+const int Q_TILE = (KEEP_Q != 0 ? HEAD_DIM_QK / 4 : 0) * Q_PITCH;
+const int Q_CHUNK = KEEP_Q != 0 ? 0 : CHUNK4 * Q_PITCH;
+const int QK_CHUNK = Q_CHUNK + CHUNK4 * K_PITCH;
+const int V_CHUNK = CHUNK_V * HEAD_DIM_V4;
+const int BUFFER = QK_CHUNK > V_CHUNK ? QK_CHUNK : V_CHUNK;
+
+shared vec4 tile[Q_TILE + BUFFERS * BUFFER];
+shared vec4 p_tile[CHUNK_P / 4 * P_PITCH];
+
+AULE_READS(q, AULE_BINDING_Q)
+AULE_READS(k, AULE_BINDING_K)
+AULE_READS(v, AULE_BINDING_V)
+AULE_WRITES(out, AULE_BINDING_OUT)
+layout(std430, set = 0, binding = AULE_BINDING_LSE) writeonly buffer Lse { float lse[]; };
+
+// Vectors that an invocation carries from memory to shared memory for one chunk.
+const int Q_FETCHES = (BLOCK_Q * CHUNK4 + INVOCATIONS - 1) / INVOCATIONS;
+const int K_FETCHES = (BLOCK_K * CHUNK4 + INVOCATIONS - 1) / INVOCATIONS;
+const int V_FETCHES = (V_CHUNK + INVOCATIONS - 1) / INVOCATIONS;
+ELEMENT4 fetched_q[Q_FETCHES], fetched_k[K_FETCHES], fetched_v[V_FETCHES];
+
+int invocation, column_lane, group;
+int batch, head, first_query, first_column;
+int q_start, k_start, v_start;  // element (0, 0) of this head
+int stage;                      // chunks so far
+
+float s[ROWS * KEYS];
+vec4 o[ROWS * VECTORS];
+float row_max[ROWS], row_sum[ROWS];  // row_sum: over this lane's keys only
+
+// Key of a block that slot n of its shared tile holds; see the head of this file.
+int key_of_slot(int slot) {
+  return slot / (4 * COLUMN_LANES) * (4 * COLUMN_LANES) + slot % COLUMN_LANES * 4 + slot / COLUMN_LANES % 4;
+}
+
+ELEMENT4 fetch_q(int i, int column) {
+  int query = first_query + i / CHUNK4;
+  if (query >= params.seq_q) return ELEMENT4(0);
+  return read4_q(q_start + query * params.q.row, params.q.column, column + i % CHUNK4 * 4, params.head_dim_qk);
+}
+
+void fetch_qk(int first_key, int column) {
+  if (KEEP_Q == 0) {
+    [[unroll]] for (int n = 0; n < Q_FETCHES; ++n) {
+      int i = invocation + n * INVOCATIONS;
+      if (BLOCK_Q * CHUNK4 % INVOCATIONS == 0 || i < BLOCK_Q * CHUNK4) fetched_q[n] = fetch_q(i, column);
+    }
+  }
+  [[unroll]] for (int n = 0; n < K_FETCHES; ++n) {
+    int i = invocation + n * INVOCATIONS, key = first_key + key_of_slot(i / CHUNK4);
+    fetched_k[n] = ELEMENT4(0);
+    if (key < params.seq_k && (BLOCK_K * CHUNK4 % INVOCATIONS == 0 || i < BLOCK_K * CHUNK4)) {
+      fetched_k[n] = read4_k(k_start + key * params.k.row, params.k.column, column + i % CHUNK4 * 4, params.head_dim_qk);
+    }
+  }
+}
+
+void store_q(int first, int i, ELEMENT4 vector) {
+  tile[first + i % CHUNK4 * Q_PITCH + i / CHUNK4] = to_float4(vector) * query_factor();
+}
+
+void store_qk(int place) {
+  if (KEEP_Q == 0) {
+    [[unroll]] for (int n = 0; n < Q_FETCHES; ++n) {
+      int i = invocation + n * INVOCATIONS;
+      if (BLOCK_Q * CHUNK4 % INVOCATIONS == 0 || i < BLOCK_Q * CHUNK4) store_q(place, i, fetched_q[n]);
+    }
+  }
+  [[unroll]] for (int n = 0; n < K_FETCHES; ++n) {
+    int i = invocation + n * INVOCATIONS;
+    if (BLOCK_K * CHUNK4 % INVOCATIONS == 0 || i < BLOCK_K * CHUNK4) {
+      tile[place + Q_CHUNK + i % CHUNK4 * K_PITCH + i / CHUNK4] = to_float4(fetched_k[n]);
+    }
+  }
+}
+
+void fetch_v(int first_key) {
+  [[unroll]] for (int n = 0; n < V_FETCHES; ++n) {
+    int i = invocation + n * INVOCATIONS, key = first_key + i / HEAD_DIM_V4;
+    fetched_v[n] = ELEMENT4(0);
+    if (key < params.seq_k && (V_CHUNK % INVOCATIONS == 0 || i < V_CHUNK)) {
+      fetched_v[n] = read4_v(v_start + key * params.v.row, params.v.column, first_column + i % HEAD_DIM_V4 * 4,
+                             params.head_dim_v);
+    }
+  }
+}
+
+void store_v(int place) {
+  [[unroll]] for (int n = 0; n < V_FETCHES; ++n) {
+    int i = invocation + n * INVOCATIONS;
+    if (V_CHUNK % INVOCATIONS == 0 || i < V_CHUNK) tile[place + i] = to_float4(fetched_v[n]);
+  }
+}
+
+void keep_q() {
+  for (int column = 0; column < HEAD_DIM_QK; column += CHUNK) {
+    [[unroll]] for (int n = 0; n < Q_FETCHES; ++n) {
+      int i = invocation + n * INVOCATIONS;
+      if (BLOCK_Q * CHUNK4 % INVOCATIONS == 0 || i < BLOCK_Q * CHUNK4) {
+        store_q(column / 4 * Q_PITCH, i, fetch_q(i, column));
+      }
+    }
+  }
+}
+
+// Where the next chunk goes. With one buffer, everybody must have done with the chunk before.
+int next_buffer() {
+  if (BUFFERS == 1) barrier();
+  return Q_TILE + (BUFFERS == 1 ? 0 : stage++ % BUFFERS * BUFFER);
+}
+
+// s += q k^T over one chunk; the arguments index this invocation's first vectors.
+void multiply_qk(int q_index, int k_index) {
+  [[unroll]] for (int d = 0; d < CHUNK4; ++d) {
+    vec4 keys[KEYS];
+    [[unroll]] for (int n = 0; n < KEYS; ++n) keys[n] = tile[k_index + d * K_PITCH + n * COLUMN_LANES];
+    [[unroll]] for (int m = 0; m < ROWS; ++m) {
+      vec4 query = tile[q_index + d * Q_PITCH + m * GROUPS];
+      [[unroll]] for (int e = 0; e < 4; ++e) {
+        [[unroll]] for (int n = 0; n < KEYS; ++n) {
+          s[m * KEYS + n] = fma(query[e], keys[n][e], s[m * KEYS + n]);
+        }
+      }
+    }
+  }
+}
+
+// o += p v over one chunk.
+void multiply_pv(int p_index, int v_index) {
+  [[unroll]] for (int k4 = 0; k4 < CHUNK_V / 4; ++k4) {
+    vec4 p[ROWS];
+    [[unroll]] for (int m = 0; m < ROWS; ++m) p[m] = p_tile[p_index + k4 * P_PITCH + m * GROUPS];
+    [[unroll]] for (int e = 0; e < 4; ++e) {
+      [[unroll]] for (int t = 0; t < VECTORS; ++t) {
+        vec4 value = tile[v_index + (k4 * 4 + e) * HEAD_DIM_V4 + t * COLUMN_LANES];
+        [[unroll]] for (int m = 0; m < ROWS; ++m) {
+          o[m * VECTORS + t] = fma(vec4(p[m][e]), value, o[m * VECTORS + t]);
+        }
+      }
+    }
+  }
+}
+
+// A lane's column is its number without bit 0, as far as several groups share a subgroup: NVIDIA serves a wide load
+// from shared memory in half the time where neighbouring lanes want the same vector.
+const int LANE_SHIFT = COLUMN_LANES < int(SUBGROUP_SIZE) ? 1 : 0;
+
+float max_over_columns(float x) {
+  [[unroll]] for (int step = 1; step < COLUMN_LANES; step *= 2) x = max(x, subgroupShuffleXor(x, step << LANE_SHIFT));
+  return x;
+}
+
+float sum_over_columns(float x) {
+  [[unroll]] for (int step = 1; step < COLUMN_LANES; step *= 2) x += subgroupShuffleXor(x, step << LANE_SHIFT);
+  return x;
+}
+
+int query_of_row(int m) { return first_query + m * GROUPS + group; }
+int key_of_score(int first_key, int n) { return first_key + (n / 4 * COLUMN_LANES + column_lane) * 4 + n % 4; }
+
+void apply_rules(HeadScores rules, int first_key) {
+  [[unroll]] for (int m = 0; m < ROWS; ++m) {
+    [[unroll]] for (int n = 0; n < KEYS; ++n) {
+      s[m * KEYS + n] = score(rules, s[m * KEYS + n], query_of_row(m), key_of_score(first_key, n));
+    }
+  }
+}
+
+float exponential(float x, float maximum) {
+  return EXACT_EXP2 != 0 ? probability(x, maximum) : exp_score(x - maximum);
+}
+
+// Scores become probabilities relative to the new row maximum; what was summed up before is rescaled to it.
+void softmax_block() {
+  [[unroll]] for (int m = 0; m < ROWS; ++m) {
+    float highest = s[m * KEYS];
+    [[unroll]] for (int n = 1; n < KEYS; ++n) highest = max(highest, s[m * KEYS + n]);
+    highest = max(max_over_columns(highest), row_max[m]);
+    // A row that has seen nothing yet: any finite maximum keeps -inf - maximum from being a NaN.
+    float maximum = is_minus_infinity(highest) ? 0.0 : highest;
+    float shrink = exp_score(row_max[m] - maximum);
+    row_max[m] = highest;
+    float sum = 0.0;
+    [[unroll]] for (int n = 0; n < KEYS; ++n) {
+      float p = exponential(s[m * KEYS + n], maximum);
+      s[m * KEYS + n] = p;
+      sum += p;
+    }
+    row_sum[m] = row_sum[m] * shrink + sum;
+    [[unroll]] for (int t = 0; t < VECTORS; ++t) o[m * VECTORS + t] *= shrink;
+  }
+}
+
+void apply_dropout(HeadScores rules, int first_key) {
+  [[unroll]] for (int m = 0; m < ROWS; ++m) {
+    [[unroll]] for (int n = 0; n < KEYS; n += 4) {
+      vec4 factors = dropout_factors(rules, query_of_row(m), key_of_score(first_key, n));
+      [[unroll]] for (int e = 0; e < 4; ++e) s[m * KEYS + n + e] *= factors[e];
+    }
+  }
+}
+
+// Probabilities of the block's keys first .. first + CHUNK_P - 1 into shared memory. Only lanes of the same subgroup
+// read them back.
+void store_p(int first) {
+  [[unroll]] for (int n = 0; n < KEYS; n += 4) {
+    int k4 = n / 4 * COLUMN_LANES + column_lane - first / 4;
+    if (CHUNK_P == BLOCK_K || (k4 >= 0 && k4 < CHUNK_P / 4)) {
+      [[unroll]] for (int m = 0; m < ROWS; ++m) {
+        int i = m * KEYS + n;
+        p_tile[k4 * P_PITCH + m * GROUPS + group] = vec4(s[i], s[i + 1], s[i + 2], s[i + 3]);
+      }
+    }
+  }
+}
+
+void scores_of_block(int first_key) {
+  [[unroll]] for (int i = 0; i < ROWS * KEYS; ++i) s[i] = 0.0;
+  for (int column = 0; column < HEAD_DIM_QK; column += CHUNK) {
+    int place = next_buffer();
+    store_qk(place);
+    barrier();
+    if (column + CHUNK < HEAD_DIM_QK) {
+      fetch_qk(first_key, column + CHUNK);
+    } else {
+      fetch_v(first_key);
+    }
+    multiply_qk((KEEP_Q != 0 ? column / 4 * Q_PITCH : place) + group, place + Q_CHUNK + column_lane);
+  }
+}
+
+void output_of_block(int first_key) {
+  for (int key = 0; key < BLOCK_K; key += CHUNK_V) {
+    int place = next_buffer();
+    store_v(place);
+    if (key % CHUNK_P == 0) {
+      // The subgroup's other lanes may still read the last chunk; with one buffer next_buffer() has waited for them.
+      if (BUFFERS != 1) subgroupBarrier();
+      store_p(key);
+    }
+    barrier();
+    if (key + CHUNK_V < BLOCK_K) {
+      fetch_v(first_key + key + CHUNK_V);
+    } else {
+      fetch_qk(first_key + BLOCK_K, 0);
+    }
+    multiply_pv(key % CHUNK_P / 4 * P_PITCH + group, place + column_lane);
+  }
+}
+
+// Which (columns, rows, head, batch) this workgroup does. Under a causal band the rows that see most come first, so
+// that the last workgroups are short.
+void locate() {
+  int row_blocks = (params.seq_q + BLOCK_Q - 1) / BLOCK_Q;
+  int column_blocks = max(1, (params.head_dim_v + HEAD_DIM_V - 1) / HEAD_DIM_V);
+  int task = int(push.first_task + gl_WorkGroupID.x);
+  first_column = task % column_blocks * HEAD_DIM_V;
+  task /= column_blocks;
+  first_query = (HAS_BAND ? row_blocks - 1 - task % row_blocks : task % row_blocks) * BLOCK_Q;
+  task /= row_blocks;
+  head = task % params.heads_q;
+  batch = task / params.heads_q;
+  q_start = element_index(params.q, batch, head);
+  k_start = element_index(params.k, batch, head / params.group_size);
+  v_start = element_index(params.v, batch, head / params.group_size);
+
+  invocation = int(invocation_index());
+  int lane = int(gl_SubgroupInvocationID), groups = int(SUBGROUP_SIZE) / COLUMN_LANES;
+  column_lane = (lane >> LANE_SHIFT) % COLUMN_LANES;
+  group = int(gl_SubgroupID) * groups + (lane & LANE_SHIFT) + (lane / (COLUMN_LANES << LANE_SHIFT) << LANE_SHIFT);
+}
+
+void write_results() {
+  float sink = sink_score(head);
+  [[unroll]] for (int m = 0; m < ROWS; ++m) {
+    vec2 statistics = vec2(row_max[m], sum_over_columns(row_sum[m]));
+    float factor = finish_row(statistics, sink);
+    int query = query_of_row(m);
+    if (query < params.seq_q) {
+      int row = element_index(params.out_, batch, head) + query * params.out_.row;
+      [[unroll]] for (int t = 0; t < VECTORS; ++t) {
+        store4_out(row, params.out_.column, first_column + 4 * (column_lane + t * COLUMN_LANES), params.head_dim_v,
+                   o[m * VECTORS + t] * factor);
+      }
+      if (HAS_LSE && column_lane == 0 && first_column == 0) {
+        lse[element_index(params.lse, batch, head) + query * params.lse.row] = natural_lse(statistics);
+      }
+    }
+  }
+}
+
+void main() {
+  locate();
+  [[unroll]] for (int i = 0; i < ROWS * VECTORS; ++i) o[i] = vec4(0.0);
+  [[unroll]] for (int m = 0; m < ROWS; ++m) row_max[m] = MINUS_INFINITY, row_sum[m] = 0.0;
+  stage = 0;
+
+  int last_query = min(first_query + BLOCK_Q, params.seq_q) - 1;
+  int keys_begin = 0, keys_end = params.seq_k;
+  if (HAS_BAND) {
+    keys_begin = max(0, first_query + params.band_lower) / BLOCK_K * BLOCK_K;
+    keys_end = min(params.seq_k, last_query + params.band_upper + 1);
+  }
+  HeadScores rules = head_scores(batch, head);
+  if (KEEP_Q != 0) keep_q();
+  fetch_qk(keys_begin, 0);
+  for (int first_key = keys_begin; first_key < keys_end; first_key += BLOCK_K) {
+    scores_of_block(first_key);
+    int last_key = first_key + BLOCK_K - 1;
+    bool all_seen = last_key < params.seq_k && (!HAS_BAND || rule_band_hides_none(first_query, last_query, first_key, last_key,
+                                                                               params.band_lower, params.band_upper));
+    if (SCORES_BEND || !all_seen) apply_rules(rules, first_key);
+    softmax_block();
+    if (HAS_DROPOUT) apply_dropout(rules, first_key);
+    output_of_block(first_key);
+  }
+  write_results();
+}
