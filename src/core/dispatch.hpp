@@ -41,6 +41,7 @@ class Dispatcher {
 Dispatcher& default_dispatcher();
 
 /// Made by the back ends' own folders.
+std::shared_ptr<Backend> make_vulkan_backend();
 std::shared_ptr<Backend> make_cpu_backend();
 std::shared_ptr<Backend> make_reference_backend();
 
