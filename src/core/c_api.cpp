@@ -68,7 +68,8 @@ Struct known_fields(const char* name, const Struct* given, Struct defaults) {
   constexpr std::size_t kMostBytes = 4096;  // what no version will reach, so that garbage is not followed
   if (given == nullptr) return defaults;
   const std::size_t size = given->struct_size;
-  if (size < sizeof(std::size_t) || size > kMostBytes) {
+  // Every version's size is a multiple of the alignment; another one would cut a pointer in two.
+  if (size < sizeof(std::size_t) || size > kMostBytes || size % alignof(Struct) != 0) {
     throw Error(ErrorCode::kInvalidArgument, std::string(name) +
                                                  ": expected struct_size to be sizeof(the structure), " +
                                                  std::to_string(sizeof(Struct)) + ", got " + std::to_string(size));

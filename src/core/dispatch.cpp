@@ -59,7 +59,9 @@ Dispatcher::Choice Dispatcher::choose(const AttentionProblem& problem, std::stri
     }
     choice.rejections.emplace_back(name, std::get<Rejection>(result).reason);
   }
-  if (!(problem == problem)) return choice;  // a NaN scale equals nothing, so it would never be found again
+  // A NaN scale equals nothing, so it would never be found again; a name that no back end has is an error, not a plan.
+  const bool cacheable = problem == problem && (choice.backend != nullptr || !choice.rejections.empty());
+  if (!cacheable) return choice;
   const std::unique_lock lock(cache_->mutex);
   if (cache_->choices.size() >= kMaxCachedPlans) cache_->choices.clear();
   cache_->choices.insert_or_assign(std::move(key), choice);
@@ -76,7 +78,7 @@ Dispatcher::Choice Dispatcher::choose_or_throw(const AttentionProblem& problem, 
                 "backend: expected one of " + names + " or nothing, got '" + std::string(wanted) + "'");
   }
   std::string message = "no back end runs " + to_string(problem);
-  for (const auto& [name, reason] : choice.rejections) message += "; " + name + " " + reason;
+  for (const auto& [name, reason] : choice.rejections) message.append("; ").append(name).append(" ").append(reason);
   throw Error(ErrorCode::kUnsupported, message);
 }
 

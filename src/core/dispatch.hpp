@@ -26,7 +26,8 @@ class Dispatcher {
   };
   /// The first back end that takes the problem, or the one named by `wanted`. Cached; thread-safe.
   Choice choose(const AttentionProblem& problem, std::string_view wanted) const;
-  /// choose(), or Error(kUnsupported) with every rejection in its message.
+  /// choose(), or Error(kUnsupported) with every rejection in its message; Error(kInvalidArgument) if no back end is
+  /// named `wanted`.
   Choice choose_or_throw(const AttentionProblem& problem, std::string_view wanted) const;
 
   std::span<const std::shared_ptr<Backend>> backends() const { return backends_; }
