@@ -68,8 +68,8 @@ void main() {
     if (!tile_in_sight()) continue;
     load_row_numbers();
     vec4 pairs[PAIRS4], gradients[PAIRS4];
-    multiply_rows(FIRST, HEAD_DIM_QK, pairs);
-    if (WANTS_DK) multiply_rows(SECOND, HEAD_DIM_V, gradients);
+    multiply_rows(FIRST, params.head_dim_qk, pairs);
+    if (WANTS_DK) multiply_rows(SECOND, params.head_dim_v, gradients);
     finish_pairs(true, pairs, gradients);
     if (sums_dv) add_tile(SECOND, pairs, first_column, dv);
     if (sums_dk) add_tile(FIRST, gradients, first_column, dk);

@@ -108,8 +108,8 @@ void main() {
     if (!tile_in_sight()) continue;
     load_row_numbers();
     vec4 pairs[PAIRS4], gradients[PAIRS4];
-    multiply_rows(FIRST, HEAD_DIM_QK, pairs);
-    multiply_rows(SECOND, HEAD_DIM_V, gradients);
+    multiply_rows(FIRST, params.head_dim_qk, pairs);
+    multiply_rows(SECOND, params.head_dim_v, gradients);
     finish_pairs(false, pairs, gradients);
     [[unroll]] for (int n = 0; n < PAIRS4; ++n) sums[n] += gradients[n];
     barrier();  // row_numbers are free

@@ -53,8 +53,8 @@ void main() {
     tile.first_other = (first_block + int(step)) * BLOCK_K;
     if (!tile_in_sight()) continue;
     vec4 pairs[PAIRS4], gradients[PAIRS4];
-    multiply_rows(FIRST, HEAD_DIM_QK, pairs);
-    multiply_rows(SECOND, HEAD_DIM_V, gradients);
+    multiply_rows(FIRST, params.head_dim_qk, pairs);
+    multiply_rows(SECOND, params.head_dim_v, gradients);
     finish_pairs(true, pairs, gradients);
     add_tile(FIRST, gradients, first_column, dq);
   }

@@ -19,7 +19,7 @@ void main() {
     int of_lse = element_index(params.lse, batch, head);
     int of_delta = params.workspace_offset + (batch * params.heads_q + head) * params.seq_q;
     for (int query = int(gl_LocalInvocationIndex); query < params.seq_q; query += int(WORKGROUP_SIZE)) {
-      float p = probability(sink, lse[of_lse + query * params.lse.row] * AULE_LOG2E);
+      float p = probability(sink, lse[of_lse + query * params.lse.row] * SCORE_UNIT);
       if (p != 0.0) sum -= p * workspace[of_delta + query];
     }
   }

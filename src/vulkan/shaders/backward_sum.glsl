@@ -23,20 +23,20 @@ void store_tile(vec4 pairs[PAIRS4]) {
   }
 }
 
-void load_rows(int operand, int first_row, int first_column, out vec4 next[ROW_LOADS]) {
+void load_rows(int operand, int first_row, int first_column, out ELEMENT4 next[ROW_LOADS]) {
   [[unroll]] for (int n = 0; n < ROW_LOADS; ++n) {
     int e = thread_index() + n * THREADS, row = first_row + e / SLICE4;
-    next[n] = vec4(0.0);
+    next[n] = ELEMENT4(0);
     if (CHUNK_ROWS * SLICE4 % THREADS == 0 || e < CHUNK_ROWS * SLICE4)
       next[n] = other_row4(operand, tile.first_other + row % (OTHER / 4) * 4 + row / (OTHER / 4),
                            first_column + 4 * (e % SLICE4));
   }
 }
 
-void store_rows(int buffer_index, vec4 next[ROW_LOADS]) {
+void store_rows(int buffer_index, ELEMENT4 next[ROW_LOADS]) {
   [[unroll]] for (int n = 0; n < ROW_LOADS; ++n) {
     int e = thread_index() + n * THREADS;
-    if (CHUNK_ROWS * SLICE4 % THREADS == 0 || e < CHUNK_ROWS * SLICE4) stage[buffer_index * STAGE + e] = next[n];
+    if (CHUNK_ROWS * SLICE4 % THREADS == 0 || e < CHUNK_ROWS * SLICE4) stage[buffer_index * STAGE + e] = to_float4(next[n]);
   }
 }
 
@@ -56,7 +56,7 @@ void multiply_tile(int buffer_index, int first_row, inout vec4 sums[SUMS4]) {
 
 // Adds the tile's products with the other side's rows. Ends with a barrier.
 void add_tile(int operand, vec4 pairs[PAIRS4], int first_column, inout vec4 sums[SUMS4]) {
-  vec4 next[ROW_LOADS];
+  ELEMENT4 next[ROW_LOADS];
   load_rows(operand, 0, first_column, next);
   store_tile(pairs);
   store_rows(0, next);

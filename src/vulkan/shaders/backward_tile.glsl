@@ -39,7 +39,7 @@ const int SUM_STAGE = 0;
 const int STAGE = SCORE_STAGE > SUM_STAGE ? SCORE_STAGE : SUM_STAGE;
 
 shared vec4 stage[2 * STAGE];      // double-buffered
-shared vec2 row_numbers[BLOCK_Q];  // lse in units of log 2 and delta of a block of queries
+shared vec2 row_numbers[BLOCK_Q];  // lse, in the scores' unit, and delta of a block of queries
 shared uint any_in_sight;
 
 AULE_READS(q, AULE_BINDING_Q)
@@ -82,17 +82,17 @@ void start_head(int batch, int head_q) {
 #endif
 
 // Elements column .. column + 3 of a query's or a key's row; zeros beyond the tensor's end, and it is not read there.
-vec4 query_row4(int operand, int row, int column) {
+ELEMENT4 query_row4(int operand, int row, int column) {
   bool there = row < params.seq_q;
   if (operand == FIRST)
-    return load4_q(q_base + row * params.q.row, params.q.column, column, there ? params.head_dim_qk : 0);
-  return load4_dout(dout_base + row * params.dout.row, params.dout.column, column, there ? params.head_dim_v : 0);
+    return read4_q(q_base + row * params.q.row, params.q.column, column, there ? params.head_dim_qk : 0);
+  return read4_dout(dout_base + row * params.dout.row, params.dout.column, column, there ? params.head_dim_v : 0);
 }
-vec4 key_row4(int operand, int row, int column) {
+ELEMENT4 key_row4(int operand, int row, int column) {
   bool there = row < params.seq_k;
   if (operand == FIRST)
-    return load4_k(k_base + row * params.k.row, params.k.column, column, there ? params.head_dim_qk : 0);
-  return load4_v(v_base + row * params.v.row, params.v.column, column, there ? params.head_dim_v : 0);
+    return read4_k(k_base + row * params.k.row, params.k.column, column, there ? params.head_dim_qk : 0);
+  return read4_v(v_base + row * params.v.row, params.v.column, column, there ? params.head_dim_v : 0);
 }
 #ifdef OWNS_QUERIES
 #define own_row4 query_row4
@@ -102,34 +102,34 @@ vec4 key_row4(int operand, int row, int column) {
 #define other_row4 query_row4
 #endif
 
-// --- S and dP: products over columns, chunk by chunk; the next chunk is on its way while this one is multiplied ---
+// --- S and dP: products over columns, chunk by chunk; the next one is on its way while this one is multiplied ---
 
-void load_chunk(int operand, int column, out vec4 next[NEXT_LOADS]) {
+void load_chunk(int operand, int column, out ELEMENT4 next[NEXT_LOADS]) {
   [[unroll]] for (int n = 0; n < OWN_LOADS; ++n) {
     int e = thread_index() + n * THREADS;
-    next[n] = vec4(0.0);
+    next[n] = ELEMENT4(0);
     if (OWN * CHUNK4 % THREADS == 0 || e < OWN * CHUNK4)
       next[n] = own_row4(operand, tile.first_own + e / CHUNK4, column + 4 * (e % CHUNK4));
   }
   [[unroll]] for (int n = 0; n < OTHER_LOADS; ++n) {
     int e = thread_index() + n * THREADS;
-    next[OWN_LOADS + n] = vec4(0.0);
+    next[OWN_LOADS + n] = ELEMENT4(0);
     if (OTHER * CHUNK4 % THREADS == 0 || e < OTHER * CHUNK4)
       next[OWN_LOADS + n] = other_row4(operand, tile.first_other + e / CHUNK4, column + 4 * (e % CHUNK4));
   }
 }
 
-void store_chunk(int buffer_index, vec4 next[NEXT_LOADS]) {
+void store_chunk(int buffer_index, ELEMENT4 next[NEXT_LOADS]) {
   int own = buffer_index * STAGE, other = own + OWN * PITCH;
   [[unroll]] for (int n = 0; n < OWN_LOADS; ++n) {
     int e = thread_index() + n * THREADS, row = e / CHUNK4;
     if (OWN * CHUNK4 % THREADS == 0 || e < OWN * CHUNK4)
-      stage[own + (row % 4 * (OWN / 4) + row / 4) * PITCH + e % CHUNK4] = next[n];
+      stage[own + (row % 4 * (OWN / 4) + row / 4) * PITCH + e % CHUNK4] = to_float4(next[n]);
   }
   [[unroll]] for (int n = 0; n < OTHER_LOADS; ++n) {
     int e = thread_index() + n * THREADS, row = e / CHUNK4;
     if (OTHER * CHUNK4 % THREADS == 0 || e < OTHER * CHUNK4)
-      stage[other + (row % 4 * (OTHER / 4) + row / 4) * PITCH + e % CHUNK4] = next[OWN_LOADS + n];
+      stage[other + (row % 4 * (OTHER / 4) + row / 4) * PITCH + e % CHUNK4] = to_float4(next[OWN_LOADS + n]);
   }
 }
 
@@ -155,17 +155,18 @@ void multiply_chunk(int buffer_index, inout vec4 sums[PAIRS4]) {
   }
 }
 
-// Ends with a barrier: the stage is free.
+// `columns` of the operand: not a specialization constant, one pipeline serves every head size. At least one chunk is
+// done, of zeros if there is no column; ends with a barrier: the stage is free.
 void multiply_rows(int operand, int columns, out vec4 sums[PAIRS4]) {
   [[unroll]] for (int n = 0; n < PAIRS4; ++n) sums[n] = vec4(0.0);
-  vec4 next[NEXT_LOADS];
+  ELEMENT4 next[NEXT_LOADS];
   load_chunk(operand, 0, next);
   store_chunk(0, next);
   barrier();
   int buffer_index = 0;
-  [[dont_unroll]] for (int column = CHUNK; column <= columns; column += CHUNK) {
-    bool more = column < columns;
-    if (more) load_chunk(operand, column, next);
+  [[dont_unroll]] for (int column = 0; column < max(columns, 1); column += CHUNK) {
+    bool more = column + CHUNK < columns;
+    if (more) load_chunk(operand, column + CHUNK, next);
     multiply_chunk(buffer_index, sums);
     buffer_index = 1 - buffer_index;
     if (more) store_chunk(buffer_index, next);
@@ -178,13 +179,13 @@ void multiply_rows(int operand, int columns, out vec4 sums[PAIRS4]) {
 int own_row(int square_row) { return tile.first_own + 4 * (square_row * THREADS_Y + thread_y()); }
 int other_row(int j) { return tile.first_other + 4 * (j / 4 * THREADS_X + thread_x()) + j % 4; }
 
-// lse and delta of a block of queries; a barrier has to follow.
+// Of the block's queries; a barrier has to follow.
 void load_row_numbers() {
   for (int i = thread_index(); i < BLOCK_Q; i += THREADS) {
     int query = FIRST_QUERY + i;
     vec2 numbers = vec2(0.0);
     if (query < params.seq_q) {
-      numbers.x = lse[element_index(params.lse, tile.batch, tile.head) + query * params.lse.row] * AULE_LOG2E;
+      numbers.x = lse[element_index(params.lse, tile.batch, tile.head) + query * params.lse.row] * SCORE_UNIT;
       numbers.y =
           workspace[params.workspace_offset + (tile.batch * params.heads_q + tile.head) * params.seq_q + query];
     }
