@@ -3,6 +3,8 @@
 //   tasks = batch * heads_kv * slices * ceil(seq_k / BLOCK_K), key blocks fastest;
 //   slices = ceil(max(head_dim_qk, head_dim_v) / SLICE)
 // Steps: (query head of the group, block of queries).
+// With PANEL_BLOCKS the gradients of the scores are left in workspace2 for attention_backward_dq_stored.comp: tile
+// [workgroup][query head of the group][block of queries] of [BLOCK_Q, in stage order][BLOCK_K].
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define OWNS_KEYS
@@ -17,6 +19,8 @@
 
 layout(constant_id = 23) const uint WANTED = 3;  // 1: dk, 2: dv
 const bool WANTS_DK = (WANTED & 1u) != 0u, WANTS_DV = (WANTED & 2u) != 0u;
+
+layout(constant_id = 25) const int PANEL_BLOCKS = 0;
 
 AULE_WRITES(dk, AULE_BINDING_DK)
 AULE_WRITES(dv, AULE_BINDING_DV)
@@ -35,6 +39,14 @@ void write_sums(int batch, int head_kv, int first_column, vec4 dk[SUMS4], vec4 d
                   params.head_dim_v, dv[a * SUM_VECTORS + n]);
     }
   }
+}
+
+// Copies the tile that add_tile() left in shared memory, or zeros, to workspace2.
+void leave_tile(int tile_index, bool zeros) {
+  const int ROW4 = OWN / 4;
+  for (int e = thread_index(); e < OTHER * ROW4; e += THREADS)
+    kept_sums[params.workspace2_offset / 4 + tile_index * OTHER * ROW4 + e] =
+        zeros ? vec4(0.0) : pair_tile[e / ROW4 * TILE_PITCH + e % ROW4];
 }
 
 void main() {
@@ -65,7 +77,14 @@ void main() {
   [[dont_unroll]] for (uint step = push.first_step; step < min(steps, push.last_step); ++step) {
     start_head(batch, head_kv * params.group_size + int(step) / head_steps);
     tile.first_other = (first_block + int(step) % head_steps) * BLOCK_Q;
-    if (!tile_in_sight()) continue;
+    bool leaves = PANEL_BLOCKS != 0 && first_column == 0;
+    int tile_index = (int(gl_WorkGroupID.x) * params.group_size + int(step) / head_steps) *
+                         ((params.seq_q + BLOCK_Q - 1) / BLOCK_Q) +
+                     tile.first_other / BLOCK_Q;
+    if (!tile_in_sight()) {
+      if (leaves) leave_tile(tile_index, true);
+      continue;
+    }
     load_row_numbers();
     vec4 pairs[PAIRS4], gradients[PAIRS4];
     multiply_rows(FIRST, params.head_dim_qk, pairs);
@@ -73,6 +92,7 @@ void main() {
     finish_pairs(true, pairs, gradients);
     if (sums_dv) add_tile(SECOND, pairs, first_column, dv);
     if (sums_dk) add_tile(FIRST, gradients, first_column, dk);
+    if (leaves) leave_tile(tile_index, false);
     if (!sums_dk && !sums_dv) barrier();  // row_numbers are free
   }
   if (last) {

@@ -9,8 +9,8 @@ const int ROW_LOADS = (CHUNK_ROWS * SLICE4 + THREADS - 1) / THREADS;
 shared vec4 pair_tile[OTHER * TILE_PITCH];  // [other row, in stage order][own row / 4]
 layout(std430, set = 0, binding = AULE_BINDING_WORKSPACE2) buffer Workspace2 { vec4 kept_sums[]; };
 
-int sum_x() { return thread_index() % SUM_THREADS_X; }
-int sum_y() { return thread_index() / SUM_THREADS_X; }
+int sum_x() { return place_x(SUM_THREADS_X); }
+int sum_y() { return place_y(SUM_THREADS_X); }
 int sum_row(int a) { return tile.first_own + 4 * (a / 4 * SUM_THREADS_Y + sum_y()) + a % 4; }
 int sum_column(int n, int first_column) { return first_column + 4 * (n * SUM_THREADS_X + sum_x()); }
 

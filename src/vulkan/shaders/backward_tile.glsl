@@ -18,6 +18,7 @@ layout(constant_id = 19) const int SUM_ROWS = 8;     // own rows of a thread's s
 layout(constant_id = 20) const int SUM_COLUMNS = 4;  // columns of a thread's sums
 layout(constant_id = 21) const int CHUNK_ROWS = 16;  // other rows in shared memory at a time, for the sums
 layout(constant_id = 22) const int SLICE = 64;       // columns of the gradients in a workgroup
+layout(constant_id = 24) const int LANES_X = 0;      // see thread_grid.glsl
 
 #ifdef OWNS_QUERIES
 const int OWN = BLOCK_Q, OTHER = BLOCK_K;
@@ -40,6 +41,7 @@ const int STAGE = SCORE_STAGE > SUM_STAGE ? SCORE_STAGE : SUM_STAGE;
 
 shared vec4 stage[2 * STAGE];      // double-buffered
 shared vec2 row_numbers[BLOCK_Q];  // lse, in the scores' unit, and delta of a block of queries
+shared float row_factors[NATURAL_SCORES ? BLOCK_Q : 1];  // see attention_backward_delta.comp
 shared uint any_in_sight;
 
 AULE_READS(q, AULE_BINDING_Q)
@@ -50,8 +52,9 @@ layout(std430, set = 0, binding = AULE_BINDING_LSE) readonly buffer Lse { float 
 layout(std430, set = 0, binding = AULE_BINDING_WORKSPACE) readonly buffer Workspace { float workspace[]; };
 
 int thread_index() { return int(gl_LocalInvocationIndex); }
-int thread_x() { return thread_index() % THREADS_X; }
-int thread_y() { return thread_index() / THREADS_X; }
+#include "thread_grid.glsl"
+int thread_x() { return place_x(THREADS_X); }
+int thread_y() { return place_y(THREADS_X); }
 
 // What the workgroup works on: a (batch, query head), its rows, and where they lie.
 struct Tile {
@@ -184,12 +187,15 @@ void load_row_numbers() {
   for (int i = thread_index(); i < BLOCK_Q; i += THREADS) {
     int query = FIRST_QUERY + i;
     vec2 numbers = vec2(0.0);
+    float factor = 1.0;
     if (query < params.seq_q) {
+      int row = params.workspace_offset + (tile.batch * params.heads_q + tile.head) * params.seq_q + query;
       numbers.x = lse[element_index(params.lse, tile.batch, tile.head) + query * params.lse.row] * SCORE_UNIT;
-      numbers.y =
-          workspace[params.workspace_offset + (tile.batch * params.heads_q + tile.head) * params.seq_q + query];
+      numbers.y = workspace[row];
+      if (NATURAL_SCORES) factor = workspace[row + params.batch * params.heads_q * params.seq_q];
     }
     row_numbers[i] = numbers;
+    if (NATURAL_SCORES) row_factors[i] = factor;
   }
 }
 
@@ -248,6 +254,7 @@ void finish_pair(int query, int key, float factor, float kept, bool all_visible,
   if (!all_visible || SCORES_BEND) score = score_and_slope(head, score, query, key, slope);
   vec2 numbers = row_numbers[query - FIRST_QUERY];
   float p = probability(score, numbers.x);
+  if (NATURAL_SCORES) p *= row_factors[query - FIRST_QUERY];
   float g = p == 0.0 ? 0.0 : p * (kept * gradient - numbers.y);
   gradient = HAS_SOFTCAP && of_product ? g * slope : g;
   product = p * kept;
