@@ -40,9 +40,9 @@ std::size_t Session::idle_lanes() const {
 }
 
 void Session::note_rate(double flops, double seconds) {
-  // Short calls measure the latency, not the device.
-  constexpr double kShortest = 2e-3;
-  if (seconds < kShortest) return;
+  // Small calls measure the latency, not the device.
+  constexpr double kSmallest = 1e8, kShortest = 2e-3;
+  if (flops < kSmallest || seconds < kShortest) return;
   const double measured = flops / seconds * 1e-12, old = tflops_;
   // Carefully up, quickly down: an estimate that is too high makes submissions too long.
   tflops_ = measured < old ? std::max(measured, old / 4) : std::min(measured, old * 1.5);
