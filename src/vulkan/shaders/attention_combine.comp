@@ -18,7 +18,6 @@ layout(std430, set = 0, binding = AULE_BINDING_WORKSPACE) readonly buffer Worksp
 
 const int TEAMS = INVOCATIONS / COLUMN_LANES;
 shared vec4 team_sums[INVOCATIONS];
-shared vec2 team_statistics[INVOCATIONS];
 
 vec2 statistics_of(int partial) {
   int start = params.workspace_offset + params.batch * params.heads_q * params.seq_q * params.splits * HEAD_DIM_V;
@@ -30,26 +29,26 @@ vec2 join(vec2 a, vec2 b) {
   return vec2(highest, a.y * probability(a.x, maximum) + b.y * probability(b.x, maximum));
 }
 
-// Maximum and sum of the row over all splits.
-vec2 join_statistics(int invocation, int first_partial) {
+// Maximum and sum of the row over all splits. Every subgroup finds them for itself: reading a few numbers again is
+// faster than waiting for others.
+vec2 join_statistics(int first_partial) {
   vec2 own = vec2(MINUS_INFINITY, 0.0);
-  for (int i = invocation; i < params.splits; i += INVOCATIONS) own = join(own, statistics_of(first_partial + i));
-  team_statistics[invocation] = own;
-  barrier();
-  for (int step = INVOCATIONS / 2; step > 0; step /= 2) {
-    if (invocation < step) {
-      team_statistics[invocation] = join(team_statistics[invocation], team_statistics[invocation + step]);
-    }
-    barrier();
+  for (int i = int(gl_SubgroupInvocationID); i < params.splits; i += int(SUBGROUP_SIZE)) {
+    own = join(own, statistics_of(first_partial + i));
   }
-  return team_statistics[0];
+  for (uint step = 1; step < SUBGROUP_SIZE; step *= 2) {
+    vec2 other = subgroupShuffleXor(own, step);
+    bool lower = (gl_SubgroupInvocationID & step) == 0;  // one order for both, or they would round differently
+    own = lower ? join(own, other) : join(other, own);
+  }
+  return own;
 }
 
 void main() {
   int invocation = int(invocation_index()), row = int(push.first_task + gl_WorkGroupID.x);
   int first_partial = row * params.splits;
   int query = row % params.seq_q, head = row / params.seq_q % params.heads_q, batch = row / (params.seq_q * params.heads_q);
-  vec2 statistics = join_statistics(invocation, first_partial);
+  vec2 statistics = join_statistics(first_partial);
   float maximum = is_minus_infinity(statistics.x) ? 0.0 : statistics.x;
   float factor = finish_row(statistics, sink_score(head));
   int out_row = element_index(params.out_, batch, head) + query * params.out_.row;

@@ -23,6 +23,7 @@ layout(constant_id = 17) const int DIM_LANES_V = 16;
 layout(constant_id = 18) const int ROWS = 4;          // power of two
 layout(constant_id = 19) const int KEYS = 4;          // power of two, at most DIM_LANES
 layout(constant_id = 20) const int SUBGROUPS = 4;     // of a workgroup
+layout(constant_id = 21) const int DEPTH = 2;         // sets of keys in registers; divides STEPS + STEPS_V
 layout(constant_id = 23) const int EXACT_EXP2 = 1;    // 0: the device's exp2 maps -inf to 0 and NaN to NaN
 
 const int PARTS = VECTOR_ELEMENTS / 4;
@@ -64,36 +65,49 @@ HeadScores rules_of[VALUES];
 float s[STEPS * VALUES];
 float row_max[VALUES], shrink[VALUES], row_sum[VALUES];  // row_sum: over this lane's keys only
 vec4 o[ROWS * VECTORS_V * PARTS];
-// Vectors on their way from memory, and those that are being multiplied.
-ELEMENT_VECTOR fetched_k[KEYS * VECTORS], fetched_v[KEYS * VECTORS_V];
-ELEMENT_VECTOR keys[KEYS * VECTORS], values[KEYS * VECTORS_V];
+// A ring of vectors on their way from memory, first those of k for a block, then those of v. Set u is multiplied while
+// the sets up to u + DEPTH - 1 are under way.
+const int SET = KEYS * (VECTORS > VECTORS_V ? VECTORS : VECTORS_V);
+ELEMENT_VECTOR ring[DEPTH * SET];
 
 int row_of_value(int i) { return lane / TWIN_LANES % ROW_LANES * VALUES + i; }
 int key_of_step(int t) { return (t * KEYS + lane % DIM_LANES / (TWIN_LANES * ROW_LANES)) * SLOTS + lane / DIM_LANES; }
 
-void fetch_k(int first_key) {
+void fetch_k(int place, int first_key) {
   [[unroll]] for (int j = 0; j < KEYS; ++j) {
     int key = first_key + j * SLOTS + lane / DIM_LANES;
     [[unroll]] for (int w = 0; w < VECTORS; ++w) {
-      fetched_k[j * VECTORS + w] = ELEMENT_VECTOR(0);
+      ring[place + j * VECTORS + w] = ELEMENT_VECTOR(0);
       if (key < keys_end) {
-        fetched_k[j * VECTORS + w] = read16_k(k_start + key * params.k.row, params.k.column,
-                                              (w * DIM_LANES + dim_lane) * VECTOR_ELEMENTS, params.head_dim_qk);
+        ring[place + j * VECTORS + w] = read16_k(k_start + key * params.k.row, params.k.column,
+                                                 (w * DIM_LANES + dim_lane) * VECTOR_ELEMENTS, params.head_dim_qk);
       }
     }
   }
 }
 
-void fetch_v(int first_key) {
+void fetch_v(int place, int first_key) {
   [[unroll]] for (int j = 0; j < KEYS; ++j) {
     int key = first_key + j * SLOTS_V + lane / DIM_LANES_V;
     [[unroll]] for (int w = 0; w < VECTORS_V; ++w) {
-      fetched_v[j * VECTORS_V + w] = ELEMENT_VECTOR(0);
+      ring[place + j * VECTORS_V + w] = ELEMENT_VECTOR(0);
       if (key < keys_end) {
-        fetched_v[j * VECTORS_V + w] = read16_v(v_start + key * params.v.row, params.v.column,
-                                                (w * DIM_LANES_V + dim_lane_v) * VECTOR_ELEMENTS, params.head_dim_v);
+        ring[place + j * VECTORS_V + w] = read16_v(v_start + key * params.v.row, params.v.column,
+                                                   (w * DIM_LANES_V + dim_lane_v) * VECTOR_ELEMENTS, params.head_dim_v);
       }
     }
+  }
+}
+
+// Set u of the block at first_key; sets past the last are those of the subgroup's next block.
+void fetch(int u, int first_key) {
+  int place = u % DEPTH * SET;
+  if (u < STEPS) {
+    fetch_k(place, first_key + u * KEYS * SLOTS);
+  } else if (u < STEPS + STEPS_V) {
+    fetch_v(place, first_key + (u - STEPS) * KEYS * SLOTS_V);
+  } else {
+    fetch_k(place, first_key + SUBGROUPS * BLOCK_K + (u - STEPS - STEPS_V) * KEYS * SLOTS);
   }
 }
 
@@ -114,12 +128,12 @@ void store_q() {
 
 float x[ROWS * KEYS];  // partial sums of a step
 
-void multiply_qk() {
+void multiply_qk(int place) {
   [[unroll]] for (int i = 0; i < ROWS * KEYS; ++i) x[i] = 0.0;
   [[unroll]] for (int w = 0; w < VECTORS; ++w) {
     [[unroll]] for (int part = 0; part < PARTS; ++part) {
       vec4 key4[KEYS];
-      [[unroll]] for (int j = 0; j < KEYS; ++j) key4[j] = part_of_vector(keys[j * VECTORS + w], part);
+      [[unroll]] for (int j = 0; j < KEYS; ++j) key4[j] = part_of_vector(ring[place + j * VECTORS + w], part);
       [[unroll]] for (int r = 0; r < ROWS; ++r) {
         vec4 query = tile[q_index(r, part, w * DIM_LANES + dim_lane)];
         [[unroll]] for (int e = 0; e < 4; ++e) {
@@ -169,13 +183,8 @@ float exponential(float score, float maximum) {
 
 void scores_of_block(int first_key) {
   [[unroll]] for (int t = 0; t < STEPS; ++t) {
-    [[unroll]] for (int i = 0; i < KEYS * VECTORS; ++i) keys[i] = fetched_k[i];
-    if (t + 1 < STEPS) {
-      fetch_k(first_key + (t + 1) * KEYS * SLOTS);
-    } else {
-      fetch_v(first_key);
-    }
-    multiply_qk();
+    fetch(t + DEPTH - 1, first_key);
+    multiply_qk(t % DEPTH * SET);
     deal_out();
     [[unroll]] for (int i = 0; i < VALUES; ++i) s[t * VALUES + i] = x[i];
   }
@@ -215,14 +224,14 @@ void softmax_block(int first_key) {
   }
 }
 
-void multiply_pv(int first_slot) {
+void multiply_pv(int place, int first_slot) {
   [[unroll]] for (int j = 0; j < KEYS; ++j) {
     vec4 p[ROWS4];
     int key = first_slot + j * SLOTS_V + lane / DIM_LANES_V;
     [[unroll]] for (int r = 0; r < ROWS4; ++r) p[r] = tile[p_start + key * ROWS4 + r];
     [[unroll]] for (int w = 0; w < VECTORS_V; ++w) {
       [[unroll]] for (int part = 0; part < PARTS; ++part) {
-        vec4 value = part_of_vector(values[j * VECTORS_V + w], part);
+        vec4 value = part_of_vector(ring[place + j * VECTORS_V + w], part);
         [[unroll]] for (int r = 0; r < ROWS; ++r) {
           int i = (r * VECTORS_V + w) * PARTS + part;
           o[i] = fma(vec4(p[r / 4][r % 4]), value, o[i]);
@@ -232,15 +241,10 @@ void multiply_pv(int first_slot) {
   }
 }
 
-void output_of_block(int first_key, int next_block) {
+void output_of_block(int first_key) {
   [[unroll]] for (int t = 0; t < STEPS_V; ++t) {
-    [[unroll]] for (int i = 0; i < KEYS * VECTORS_V; ++i) values[i] = fetched_v[i];
-    if (t + 1 < STEPS_V) {
-      fetch_v(first_key + (t + 1) * KEYS * SLOTS_V);
-    } else {
-      fetch_k(next_block);
-    }
-    multiply_pv(t * KEYS * SLOTS_V);
+    fetch(STEPS + t + DEPTH - 1, first_key);
+    multiply_pv((STEPS + t) % DEPTH * SET, t * KEYS * SLOTS_V);
   }
 }
 
@@ -349,7 +353,7 @@ void main() {
   [[unroll]] for (int i = 0; i < VALUES; ++i) row_max[i] = MINUS_INFINITY, row_sum[i] = 0.0;
   [[unroll]] for (int i = 0; i < ROWS * VECTORS_V * PARTS; ++i) o[i] = vec4(0.0);
   int first_key = keys_begin + int(gl_SubgroupID) * BLOCK_K;
-  fetch_k(first_key);
+  [[unroll]] for (int u = 0; u < DEPTH - 1; ++u) fetch(u, first_key);
   store_q();
   barrier();
   // All subgroups take the same number of turns, past the end too: lavapipe 26.1 waits for the whole workgroup in a
@@ -364,7 +368,7 @@ void main() {
     softmax_block(first_key);
     subgroupMemoryBarrierShared();
     subgroupBarrier();
-    output_of_block(first_key, first_key + SUBGROUPS * BLOCK_K);
+    output_of_block(first_key);
   }
   share_results();
   write_results();

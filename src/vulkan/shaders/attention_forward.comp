@@ -4,11 +4,15 @@
 //
 // COLUMN_LANES lanes of a subgroup share ROWS rows. Such a group of lanes owns a ROWS x BLOCK_K tile of scores and a
 // ROWS x HEAD_DIM_V tile of the output, and each lane a slice of the columns of both, in registers:
-//   row m of group g           is query m GROUPS + g of the block,
+//   row m of group g           is query g ROWS + m of the block,
 //   score n of column lane c   is key (n / 4) 4 COLUMN_LANES + 4 c + n % 4: four neighbours share one dropout counter,
 //   output vector t of lane c  is columns 4 (c + t COLUMN_LANES) .. + 3.
 // Operands go through shared memory in chunks: CHUNK columns of the queries and keys for the first product, CHUNK_V
 // rows of the values for the second. While one chunk is multiplied the next is on its way into registers.
+//
+// Every shared tile has a row for each step of its contraction, so that a step of ROWS x KEYS multiply-adds needs only
+// (ROWS + KEYS) / 4 wide loads and as many registers. With vectors along the contraction instead (no transposition on
+// the way in) the compiler keeps four steps in registers: 224 instead of 106 on an H100, and half the workgroups.
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 #include "element.glsl"
@@ -17,35 +21,33 @@
 #include "score.glsl"
 
 layout(constant_id = 16) const int COLUMN_LANES = 8;  // power of two, at most SUBGROUP_SIZE
-layout(constant_id = 17) const int ROWS = 4;
-layout(constant_id = 18) const int CHUNK = 16;     // divides HEAD_DIM_QK
-layout(constant_id = 19) const int CHUNK_V = 16;   // divides CHUNK_P
-layout(constant_id = 20) const int CHUNK_P = 16;   // keys of probabilities in shared memory; divides BLOCK_K
-layout(constant_id = 21) const int BUFFERS = 1;    // 2: a chunk is stored while others still read the one before
-layout(constant_id = 22) const int KEEP_Q = 0;     // 1: shared memory holds the whole query tile
-layout(constant_id = 23) const int EXACT_EXP2 = 1; // 0: the device's exp2 maps -inf to 0 and NaN to NaN
+layout(constant_id = 17) const int ROWS = 8;          // a multiple of 4
+layout(constant_id = 18) const int CHUNK = 16;        // 4, 8, 16 or 32; divides HEAD_DIM_QK
+layout(constant_id = 19) const int CHUNK_V = 16;      // divides CHUNK_P
+layout(constant_id = 20) const int CHUNK_P = 16;      // keys of probabilities in shared memory; divides BLOCK_K
+layout(constant_id = 21) const int BUFFERS = 1;       // 2: a chunk is stored while others still read the one before
+layout(constant_id = 22) const int WHOLE_HEADS = 0;   // 1: HEAD_DIM_QK and HEAD_DIM_V are the true sizes
+layout(constant_id = 23) const int EXACT_EXP2 = 1;    // 0: the device's exp2 maps -inf to 0 and NaN to NaN
+layout(constant_id = 24) const int LANE_PAIRS = 1;    // see LANE_SHIFT
 
 const int GROUPS = BLOCK_Q / ROWS;
 const int INVOCATIONS = GROUPS * COLUMN_LANES;  // the workgroup's size
 const int KEYS = BLOCK_K / COLUMN_LANES;        // of a lane; a multiple of 4
 const int VECTORS = HEAD_DIM_V / (4 * COLUMN_LANES);
-const int CHUNK4 = CHUNK / 4;
-const int HEAD_DIM_V4 = HEAD_DIM_V / 4;
+const int ROWS4 = ROWS / 4, KEYS4 = KEYS / 4, CHUNK4 = CHUNK / 4, HEAD_DIM_V4 = HEAD_DIM_V / 4;
 
-// Shared tiles hold vectors along the contraction, one row of vectors for each of its steps, so that lanes read
-// neighbouring vectors. Lanes that store a chunk run along the contraction first: the padding spreads them over banks.
-const int PAD = CHUNK4 >= 8 ? 1 : 8 / CHUNK4;
-const int Q_PITCH = BLOCK_Q + PAD;
-const int K_PITCH = BLOCK_K + PAD;
-const int P_PITCH = BLOCK_Q + 2;
-const int Q_TILE = (KEEP_Q != 0 ? HEAD_DIM_QK / 4 : 0) * Q_PITCH;
-const int Q_CHUNK = KEEP_Q != 0 ? 0 : CHUNK4 * Q_PITCH;
-const int QK_CHUNK = Q_CHUNK + CHUNK4 * K_PITCH;
+// Pitches in vectors. Odd, so that with swizzle() 32 lanes that store the transposed vectors of 32 / CHUNK4 rows hit 32
+// different banks.
+const int Q_PITCH = BLOCK_Q / 4 + 1 - BLOCK_Q / 4 % 2;
+const int K_PITCH = BLOCK_K / 4 + 1 - BLOCK_K / 4 % 2;
+const int P_PITCH = BLOCK_Q / 4 + 1 - BLOCK_Q / 4 % 2;
+const int Q_CHUNK = CHUNK * Q_PITCH;
+const int QK_CHUNK = Q_CHUNK + CHUNK * K_PITCH;
 const int V_CHUNK = CHUNK_V * HEAD_DIM_V4;
 const int BUFFER = QK_CHUNK > V_CHUNK ? QK_CHUNK : V_CHUNK;
 
-shared vec4 tile[Q_TILE + BUFFERS * BUFFER];
-shared vec4 p_tile[CHUNK_P / 4 * P_PITCH];
+shared vec4 tile[BUFFERS * BUFFER];
+shared vec4 p_tile[CHUNK_P * P_PITCH];
 
 AULE_READS(q, AULE_BINDING_Q)
 AULE_READS(k, AULE_BINDING_K)
@@ -68,59 +70,63 @@ float s[ROWS * KEYS];
 vec4 o[ROWS * VECTORS];
 float row_max[ROWS], row_sum[ROWS];  // row_sum: over this lane's keys only
 
-// Key of a block that slot n of its shared tile holds; see the head of this file.
-int key_of_slot(int slot) {
-  return slot / (4 * COLUMN_LANES) * (4 * COLUMN_LANES) + slot % COLUMN_LANES * 4 + slot / COLUMN_LANES % 4;
-}
+// Where the columns 4 d4 .. + 3 of a chunk keep row vector `vector`: a permutation that spreads stores over the banks.
+int swizzle(int d4, int vector) { return vector ^ (CHUNK4 < 4 ? 0 : d4 / 2 * (8 / CHUNK4)); }
 
-ELEMENT4 fetch_q(int i, int column) {
-  int query = first_query + i / CHUNK4;
-  if (query >= params.seq_q) return ELEMENT4(0);
-  return read4_q(q_start + query * params.q.row, params.q.column, column + i % CHUNK4 * 4, params.head_dim_qk);
-}
-
+// Rows past the end are read as the last one: the rules hide such keys, and such queries are never written. Only values
+// must be zeroed, where a probability of 0 would meet an infinity.
 void fetch_qk(int first_key, int column) {
-  if (KEEP_Q == 0) {
-    [[unroll]] for (int n = 0; n < Q_FETCHES; ++n) {
-      int i = invocation + n * INVOCATIONS;
-      if (BLOCK_Q * CHUNK4 % INVOCATIONS == 0 || i < BLOCK_Q * CHUNK4) fetched_q[n] = fetch_q(i, column);
+  [[unroll]] for (int n = 0; n < Q_FETCHES; ++n) {
+    int i = invocation + n * INVOCATIONS, from = column + i % CHUNK4 * 4;
+    if (BLOCK_Q * CHUNK4 % INVOCATIONS == 0 || i < BLOCK_Q * CHUNK4) {
+      int row = q_start + min(first_query + i / CHUNK4, params.seq_q - 1) * params.q.row;
+      fetched_q[n] = WHOLE_HEADS != 0 ? read4_full_q(row, params.q.column, from)
+                                      : read4_q(row, params.q.column, from, params.head_dim_qk);
     }
   }
   [[unroll]] for (int n = 0; n < K_FETCHES; ++n) {
-    int i = invocation + n * INVOCATIONS, key = first_key + key_of_slot(i / CHUNK4);
-    fetched_k[n] = ELEMENT4(0);
-    if (key < params.seq_k && (BLOCK_K * CHUNK4 % INVOCATIONS == 0 || i < BLOCK_K * CHUNK4)) {
-      fetched_k[n] = read4_k(k_start + key * params.k.row, params.k.column, column + i % CHUNK4 * 4, params.head_dim_qk);
+    int i = invocation + n * INVOCATIONS, from = column + i % CHUNK4 * 4;
+    if (BLOCK_K * CHUNK4 % INVOCATIONS == 0 || i < BLOCK_K * CHUNK4) {
+      int row = k_start + min(first_key + i / CHUNK4, params.seq_k - 1) * params.k.row;
+      fetched_k[n] = WHOLE_HEADS != 0 ? read4_full_k(row, params.k.column, from)
+                                      : read4_k(row, params.k.column, from, params.head_dim_qk);
     }
   }
 }
 
-void store_q(int first, int i, ELEMENT4 vector) {
-  tile[first + i % CHUNK4 * Q_PITCH + i / CHUNK4] = to_float4(vector) * query_factor();
+// Row `row` of a transposed tile: its vector of columns 4 d4 .. + 3 goes to four rows of the tile.
+void store_transposed(int start, int pitch, int d4, int row, vec4 x) {
+  int at = start + 4 * d4 * pitch + swizzle(d4, row >> 2), component = row & 3;
+  tile[at][component] = x.x;
+  tile[at + pitch][component] = x.y;
+  tile[at + 2 * pitch][component] = x.z;
+  tile[at + 3 * pitch][component] = x.w;
 }
 
 void store_qk(int place) {
-  if (KEEP_Q == 0) {
-    [[unroll]] for (int n = 0; n < Q_FETCHES; ++n) {
-      int i = invocation + n * INVOCATIONS;
-      if (BLOCK_Q * CHUNK4 % INVOCATIONS == 0 || i < BLOCK_Q * CHUNK4) store_q(place, i, fetched_q[n]);
+  float factor = query_factor();
+  [[unroll]] for (int n = 0; n < Q_FETCHES; ++n) {
+    int i = invocation + n * INVOCATIONS;
+    if (BLOCK_Q * CHUNK4 % INVOCATIONS == 0 || i < BLOCK_Q * CHUNK4) {
+      store_transposed(place, Q_PITCH, i % CHUNK4, i / CHUNK4, to_float4(fetched_q[n]) * factor);
     }
   }
   [[unroll]] for (int n = 0; n < K_FETCHES; ++n) {
     int i = invocation + n * INVOCATIONS;
     if (BLOCK_K * CHUNK4 % INVOCATIONS == 0 || i < BLOCK_K * CHUNK4) {
-      tile[place + Q_CHUNK + i % CHUNK4 * K_PITCH + i / CHUNK4] = to_float4(fetched_k[n]);
+      store_transposed(place + Q_CHUNK, K_PITCH, i % CHUNK4, i / CHUNK4, to_float4(fetched_k[n]));
     }
   }
 }
 
 void fetch_v(int first_key) {
   [[unroll]] for (int n = 0; n < V_FETCHES; ++n) {
-    int i = invocation + n * INVOCATIONS, key = first_key + i / HEAD_DIM_V4;
-    fetched_v[n] = ELEMENT4(0);
-    if (key < params.seq_k && (V_CHUNK % INVOCATIONS == 0 || i < V_CHUNK)) {
-      fetched_v[n] = read4_v(v_start + key * params.v.row, params.v.column, first_column + i % HEAD_DIM_V4 * 4,
-                             params.head_dim_v);
+    int i = invocation + n * INVOCATIONS, key = first_key + i / HEAD_DIM_V4, from = first_column + i % HEAD_DIM_V4 * 4;
+    if (V_CHUNK % INVOCATIONS == 0 || i < V_CHUNK) {
+      int row = v_start + min(key, params.seq_k - 1) * params.v.row;
+      ELEMENT4 vector = WHOLE_HEADS != 0 ? read4_full_v(row, params.v.column, from)
+                                         : read4_v(row, params.v.column, from, params.head_dim_v);
+      fetched_v[n] = key < params.seq_k ? vector : ELEMENT4(0);
     }
   }
 }
@@ -132,50 +138,40 @@ void store_v(int place) {
   }
 }
 
-void keep_q() {
-  for (int column = 0; column < HEAD_DIM_QK; column += CHUNK) {
-    [[unroll]] for (int n = 0; n < Q_FETCHES; ++n) {
-      int i = invocation + n * INVOCATIONS;
-      if (BLOCK_Q * CHUNK4 % INVOCATIONS == 0 || i < BLOCK_Q * CHUNK4) {
-        store_q(column / 4 * Q_PITCH, i, fetch_q(i, column));
-      }
-    }
-  }
-}
-
 // Where the next chunk goes. With one buffer, everybody must have done with the chunk before.
 int next_buffer() {
   if (BUFFERS == 1) barrier();
-  return Q_TILE + (BUFFERS == 1 ? 0 : stage++ % BUFFERS * BUFFER);
+  return BUFFERS == 1 ? 0 : stage++ % BUFFERS * BUFFER;
 }
 
-// s += q k^T over one chunk; the arguments index this invocation's first vectors.
-void multiply_qk(int q_index, int k_index) {
-  [[unroll]] for (int d = 0; d < CHUNK4; ++d) {
-    vec4 keys[KEYS];
-    [[unroll]] for (int n = 0; n < KEYS; ++n) keys[n] = tile[k_index + d * K_PITCH + n * COLUMN_LANES];
+// s += q k^T over one chunk.
+void multiply_qk(int place) {
+  [[unroll]] for (int d = 0; d < CHUNK; ++d) {
+    vec4 queries[ROWS4], keys[KEYS4];
+    [[unroll]] for (int m = 0; m < ROWS4; ++m) {
+      queries[m] = tile[place + d * Q_PITCH + swizzle(d / 4, group * ROWS4 + m)];
+    }
+    [[unroll]] for (int n = 0; n < KEYS4; ++n) {
+      keys[n] = tile[place + Q_CHUNK + d * K_PITCH + swizzle(d / 4, n * COLUMN_LANES + column_lane)];
+    }
     [[unroll]] for (int m = 0; m < ROWS; ++m) {
-      vec4 query = tile[q_index + d * Q_PITCH + m * GROUPS];
-      [[unroll]] for (int e = 0; e < 4; ++e) {
-        [[unroll]] for (int n = 0; n < KEYS; ++n) {
-          s[m * KEYS + n] = fma(query[e], keys[n][e], s[m * KEYS + n]);
-        }
+      [[unroll]] for (int n = 0; n < KEYS; ++n) {
+        s[m * KEYS + n] = fma(queries[m / 4][m % 4], keys[n / 4][n % 4], s[m * KEYS + n]);
       }
     }
   }
 }
 
-// o += p v over one chunk.
-void multiply_pv(int p_index, int v_index) {
-  [[unroll]] for (int k4 = 0; k4 < CHUNK_V / 4; ++k4) {
-    vec4 p[ROWS];
-    [[unroll]] for (int m = 0; m < ROWS; ++m) p[m] = p_tile[p_index + k4 * P_PITCH + m * GROUPS];
-    [[unroll]] for (int e = 0; e < 4; ++e) {
-      [[unroll]] for (int t = 0; t < VECTORS; ++t) {
-        vec4 value = tile[v_index + (k4 * 4 + e) * HEAD_DIM_V4 + t * COLUMN_LANES];
-        [[unroll]] for (int m = 0; m < ROWS; ++m) {
-          o[m * VECTORS + t] = fma(vec4(p[m][e]), value, o[m * VECTORS + t]);
-        }
+// o += p v over one chunk, whose probabilities begin at row `p_row` of their tile.
+void multiply_pv(int place, int p_row) {
+  int p_index = p_row * P_PITCH + group * ROWS4, v_index = place + column_lane;
+  [[unroll]] for (int key = 0; key < CHUNK_V; ++key) {
+    vec4 p[ROWS4];
+    [[unroll]] for (int m = 0; m < ROWS4; ++m) p[m] = p_tile[p_index + key * P_PITCH + m];
+    [[unroll]] for (int t = 0; t < VECTORS; ++t) {
+      vec4 value = tile[v_index + key * HEAD_DIM_V4 + t * COLUMN_LANES];
+      [[unroll]] for (int m = 0; m < ROWS; ++m) {
+        o[m * VECTORS + t] = fma(vec4(p[m / 4][m % 4]), value, o[m * VECTORS + t]);
       }
     }
   }
@@ -183,7 +179,7 @@ void multiply_pv(int p_index, int v_index) {
 
 // A lane's column is its number without bit 0, as far as several groups share a subgroup: NVIDIA serves a wide load
 // from shared memory in half the time where neighbouring lanes want the same vector.
-const int LANE_SHIFT = COLUMN_LANES < int(SUBGROUP_SIZE) ? 1 : 0;
+const int LANE_SHIFT = COLUMN_LANES < int(SUBGROUP_SIZE) ? LANE_PAIRS : 0;
 
 float max_over_columns(float x) {
   [[unroll]] for (int step = 1; step < COLUMN_LANES; step *= 2) x = max(x, subgroupShuffleXor(x, step << LANE_SHIFT));
@@ -195,7 +191,7 @@ float sum_over_columns(float x) {
   return x;
 }
 
-int query_of_row(int m) { return first_query + m * GROUPS + group; }
+int query_of_row(int m) { return first_query + group * ROWS + m; }
 int key_of_score(int first_key, int n) { return first_key + (n / 4 * COLUMN_LANES + column_lane) * 4 + n % 4; }
 
 void apply_rules(HeadScores rules, int first_key) {
@@ -244,11 +240,13 @@ void apply_dropout(HeadScores rules, int first_key) {
 // read them back.
 void store_p(int first) {
   [[unroll]] for (int n = 0; n < KEYS; n += 4) {
-    int k4 = n / 4 * COLUMN_LANES + column_lane - first / 4;
-    if (CHUNK_P == BLOCK_K || (k4 >= 0 && k4 < CHUNK_P / 4)) {
-      [[unroll]] for (int m = 0; m < ROWS; ++m) {
-        int i = m * KEYS + n;
-        p_tile[k4 * P_PITCH + m * GROUPS + group] = vec4(s[i], s[i + 1], s[i + 2], s[i + 3]);
+    int key = (n / 4 * COLUMN_LANES + column_lane) * 4 - first;
+    if (CHUNK_P == BLOCK_K || (key >= 0 && key < CHUNK_P)) {
+      [[unroll]] for (int e = n; e < n + 4; ++e) {
+        [[unroll]] for (int m = 0; m < ROWS; m += 4) {
+          p_tile[(key + e - n) * P_PITCH + group * ROWS4 + m / 4] =
+              vec4(s[m * KEYS + e], s[(m + 1) * KEYS + e], s[(m + 2) * KEYS + e], s[(m + 3) * KEYS + e]);
+        }
       }
     }
   }
@@ -265,7 +263,7 @@ void scores_of_block(int first_key) {
     } else {
       fetch_v(first_key);
     }
-    multiply_qk((KEEP_Q != 0 ? column / 4 * Q_PITCH : place) + group, place + Q_CHUNK + column_lane);
+    multiply_qk(place);
   }
 }
 
@@ -284,7 +282,7 @@ void output_of_block(int first_key) {
     } else {
       fetch_qk(first_key + BLOCK_K, 0);
     }
-    multiply_pv(key % CHUNK_P / 4 * P_PITCH + group, place + column_lane);
+    multiply_pv(place, key % CHUNK_P);
   }
 }
 
@@ -342,8 +340,7 @@ void main() {
     keys_end = min(params.seq_k, last_query + params.band_upper + 1);
   }
   HeadScores rules = head_scores(batch, head);
-  if (KEEP_Q != 0) keep_q();
-  fetch_qk(keys_begin, 0);
+  if (keys_begin < keys_end) fetch_qk(keys_begin, 0);
   for (int first_key = keys_begin; first_key < keys_end; first_key += BLOCK_K) {
     scores_of_block(first_key);
     int last_key = first_key + BLOCK_K - 1;

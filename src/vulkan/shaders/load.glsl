@@ -1,7 +1,7 @@
 // Reading rows of a tensor of the call's type. AULE_READS(q, AULE_BINDING_Q) declares the buffer and
 //   ELEMENT4 read4_q(int row, int column_stride, int column, int columns)   elements column .. column + 3 of a row,
 // zeros from `columns` on; load4_q() gives them as floats. `row` is the index of the row's first element, `column` a
-// multiple of 4. One wide load where VECTOR_LOADS promises it, single elements with any stride otherwise. Kernels that
+// multiple of 4. read4_full_q() is for vectors that are known to lie inside the row. One wide load where VECTOR_LOADS promises it, single elements with any stride otherwise. Kernels that
 // prefetch keep what read4 gives: half the registers for 16-bit types, and no wait for the load before it is used.
 #if defined(ELEMENT_F32)
 ELEMENT4 join4(ELEMENT x, ELEMENT y, ELEMENT z, ELEMENT w) { return vec4(x, y, z, w); }
@@ -27,6 +27,12 @@ ELEMENT4 join4(ELEMENT x, ELEMENT y, ELEMENT z, ELEMENT w) {
       vector = join4(NAME##_elements[index], y, z, w);                                                             \
     }                                                                                                              \
     return vector;                                                                                                 \
+  }                                                                                                                \
+  ELEMENT4 read4_full_##NAME(int row, int column_stride, int column) {                                             \
+    if (VECTOR_LOADS != 0) return NAME##_vectors[(row + column) >> 2];                                             \
+    int index = row + column * column_stride;                                                                      \
+    return join4(NAME##_elements[index], NAME##_elements[index + column_stride],                                   \
+                 NAME##_elements[index + 2 * column_stride], NAME##_elements[index + 3 * column_stride]);          \
   }                                                                                                                \
   vec4 load4_##NAME(int row, int column_stride, int column, int columns) {                                         \
     return to_float4(read4_##NAME(row, column_stride, column, columns));                                           \
