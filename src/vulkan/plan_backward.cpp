@@ -80,7 +80,7 @@ std::int64_t blocks(std::int64_t size, std::int64_t block) { return (size + bloc
 
 /// Bytes of the shared arrays of the kernels with sums.
 std::int64_t shared_bytes(const BackwardRow& row) {
-  const std::int64_t scores = static_cast<std::int64_t>(row.own + row.other) * (row.chunk / 4 + 1),
+  const std::int64_t scores = std::int64_t{1} * row.chunk * (row.own / 4 + row.other / 4 + 2),
                      sums = static_cast<std::int64_t>(row.chunk_rows) * row.slice / 4,
                      tile = static_cast<std::int64_t>(row.other) * (row.own / 4 + 1);
   const std::int64_t row_numbers = row.side == Side::kQueries ? row.own : row.other;
@@ -89,7 +89,7 @@ std::int64_t shared_bytes(const BackwardRow& row) {
 
 /// Bytes of the shared arrays of attention_backward_dmask.comp with the row's tiles.
 std::int64_t mask_shared_bytes(const BackwardRow& row) {
-  const std::int64_t scores = static_cast<std::int64_t>(row.own + row.other) * (row.chunk / 4 + 1);
+  const std::int64_t scores = std::int64_t{1} * row.chunk * (row.own / 4 + row.other / 4 + 2);
   const std::int64_t side = std::max(row.own / row.score_rows, row.other / row.score_columns);
   return 16 * 2 * scores + 4 * side * std::max(row.own, row.other) + 12 * row.own + 16;
 }
@@ -145,8 +145,7 @@ void find_stored(const AttentionProblem& problem, const GpuTraits& gpu, VulkanCo
     tiling.workgroup_size = keys.block_q / row.sum_rows * (slice / row.sum_columns);
     tiling.block_q = keys.block_q, tiling.block_k = keys.block_k;
     set_own(tiling, {4, 4, row.chunk, row.sum_rows, row.sum_columns, row.chunk, slice, kAllWanted, row.lanes_x, 0});
-    tiling.shared_bytes =
-        std::int64_t{32} * (keys.block_q * (row.chunk / 4 + 1) + std::int64_t{1} * row.chunk * slice / 4);
+    tiling.shared_bytes = std::int64_t{8} * row.chunk * (keys.block_q + slice);
     if (tiling.shared_bytes > gpu.shared_bytes || tiling.workgroup_size > gpu.max_workgroup_size ||
         tiling.workgroup_size % std::max(tiling.subgroup_size, 1) != 0)
       continue;

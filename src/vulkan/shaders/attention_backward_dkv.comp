@@ -4,7 +4,7 @@
 //   slices = ceil(max(head_dim_qk, head_dim_v) / SLICE)
 // Steps: (query head of the group, block of queries).
 // With PANEL_BLOCKS the gradients of the scores are left in workspace2 for attention_backward_dq_stored.comp: tile
-// [workgroup][query head of the group][block of queries] of [BLOCK_Q, in stage order][BLOCK_K].
+// [workgroup][query head of the group][block of queries] of [BLOCK_K][BLOCK_Q].
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define OWNS_KEYS
@@ -41,12 +41,18 @@ void write_sums(int batch, int head_kv, int first_column, vec4 dk[SUMS4], vec4 d
   }
 }
 
-// Copies the tile that add_tile() left in shared memory, or zeros, to workspace2.
-void leave_tile(int tile_index, bool zeros) {
-  const int ROW4 = OWN / 4;
-  for (int e = thread_index(); e < OTHER * ROW4; e += THREADS)
-    kept_sums[params.workspace2_offset / 4 + tile_index * OTHER * ROW4 + e] =
-        zeros ? vec4(0.0) : pair_tile[e / ROW4 * TILE_PITCH + e % ROW4];
+void leave_tile(int tile_index, vec4 gradients[PAIRS4]) {
+  int tile_start = params.workspace2_offset / 4 + tile_index * OWN * (OTHER / 4);
+  [[unroll]] for (int a = 0; a < SQUARE_ROWS; ++a) {
+    [[unroll]] for (int i = 0; i < 4; ++i) {
+      int row = tile_start + (4 * (a * THREADS_Y + thread_y()) + i) * (OTHER / 4) + thread_x();
+      [[unroll]] for (int j = 0; j < SQUARE_COLUMNS; ++j) {
+        int n = a * SCORE_COLUMNS + 4 * j;
+        kept_sums[row + j * THREADS_X] =
+            vec4(gradients[n][i], gradients[n + 1][i], gradients[n + 2][i], gradients[n + 3][i]);
+      }
+    }
+  }
 }
 
 void main() {
@@ -81,18 +87,19 @@ void main() {
     int tile_index = (int(gl_WorkGroupID.x) * params.group_size + int(step) / head_steps) *
                          ((params.seq_q + BLOCK_Q - 1) / BLOCK_Q) +
                      tile.first_other / BLOCK_Q;
+    vec4 pairs[PAIRS4], gradients[PAIRS4];
     if (!tile_in_sight()) {
-      if (leaves) leave_tile(tile_index, true);
+      [[unroll]] for (int n = 0; n < PAIRS4; ++n) gradients[n] = vec4(0.0);
+      if (leaves) leave_tile(tile_index, gradients);
       continue;
     }
     load_row_numbers();
-    vec4 pairs[PAIRS4], gradients[PAIRS4];
     multiply_rows(FIRST, params.head_dim_qk, pairs);
     if (WANTS_DK) multiply_rows(SECOND, params.head_dim_v, gradients);
     finish_pairs(true, pairs, gradients);
+    if (leaves) leave_tile(tile_index, gradients);
     if (sums_dv) add_tile(SECOND, pairs, first_column, dv);
     if (sums_dk) add_tile(FIRST, gradients, first_column, dk);
-    if (leaves) leave_tile(tile_index, false);
     if (!sums_dk && !sums_dv) barrier();  // row_numbers are free
   }
   if (last) {

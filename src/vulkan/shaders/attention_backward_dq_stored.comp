@@ -19,11 +19,11 @@ layout(constant_id = 22) const int SLICE = 64;
 layout(constant_id = 24) const int LANES_X = 0;
 layout(constant_id = 25) const int PANEL_BLOCKS = 1;  // blocks of keys in the largest panel, times its K/V heads
 
-const int CHUNK4 = CHUNK / 4, PITCH = CHUNK4 + 1, SLICE4 = SLICE / 4, ROW4 = BLOCK_K / 4;
+const int SLICE4 = SLICE / 4, ROW4 = BLOCK_Q / 4;
 const int THREADS_X = SLICE / SUM_COLUMNS, THREADS_Y = BLOCK_Q / SUM_ROWS, THREADS = THREADS_X * THREADS_Y;
 const int SUM_VECTORS = SUM_COLUMNS / 4, SUMS4 = SUM_ROWS * SUM_VECTORS;
-const int TILE_LOADS = (BLOCK_Q * CHUNK4 + THREADS - 1) / THREADS, KEY_LOADS = (CHUNK * SLICE4 + THREADS - 1) / THREADS;
-const int STAGE = BLOCK_Q * PITCH + CHUNK * SLICE4;
+const int TILE_LOADS = (CHUNK * ROW4 + THREADS - 1) / THREADS, KEY_LOADS = (CHUNK * SLICE4 + THREADS - 1) / THREADS;
+const int STAGE = CHUNK * (ROW4 + SLICE4);
 
 shared vec4 stage[2 * STAGE];
 
@@ -43,8 +43,7 @@ void load_chunk(Chunk chunk, int k_base, out vec4 tile[TILE_LOADS], out ELEMENT4
   [[unroll]] for (int n = 0; n < TILE_LOADS; ++n) {
     int e = thread_index() + n * THREADS;
     tile[n] = vec4(0.0);
-    if (BLOCK_Q * CHUNK4 % THREADS == 0 || e < BLOCK_Q * CHUNK4)
-      tile[n] = vectors[chunk.tile + e / CHUNK4 * ROW4 + e % CHUNK4];
+    if (CHUNK * ROW4 % THREADS == 0 || e < CHUNK * ROW4) tile[n] = vectors[chunk.tile + e];
   }
   [[unroll]] for (int n = 0; n < KEY_LOADS; ++n) {
     int e = thread_index() + n * THREADS, key = chunk.key + e / SLICE4;
@@ -58,30 +57,24 @@ void store_chunk(int buffer_index, vec4 tile[TILE_LOADS], ELEMENT4 keys[KEY_LOAD
   int base = buffer_index * STAGE;
   [[unroll]] for (int n = 0; n < TILE_LOADS; ++n) {
     int e = thread_index() + n * THREADS;
-    if (BLOCK_Q * CHUNK4 % THREADS == 0 || e < BLOCK_Q * CHUNK4) stage[base + e / CHUNK4 * PITCH + e % CHUNK4] = tile[n];
+    if (CHUNK * ROW4 % THREADS == 0 || e < CHUNK * ROW4) stage[base + e] = tile[n];
   }
   [[unroll]] for (int n = 0; n < KEY_LOADS; ++n) {
     int e = thread_index() + n * THREADS;
-    if (CHUNK * SLICE4 % THREADS == 0 || e < CHUNK * SLICE4) stage[base + BLOCK_Q * PITCH + e] = to_float4(keys[n]);
+    if (CHUNK * SLICE4 % THREADS == 0 || e < CHUNK * SLICE4) stage[base + CHUNK * ROW4 + e] = to_float4(keys[n]);
   }
 }
 
 void multiply_chunk(int buffer_index, inout vec4 sums[SUMS4]) {
-  int rows = buffer_index * STAGE + place_y(THREADS_X) * PITCH;
-  int columns = buffer_index * STAGE + BLOCK_Q * PITCH + place_x(THREADS_X);
-  for (int c = 0; c < CHUNK4; ++c) {
-    vec4 x[SUM_ROWS], y[4 * SUM_VECTORS];
-    [[unroll]] for (int a = 0; a < SUM_ROWS; ++a) x[a] = stage[rows + a * THREADS_Y * PITCH + c];
-    [[unroll]] for (int n = 0; n < 4 * SUM_VECTORS; ++n)
-      y[n] = stage[columns + (4 * c + n / SUM_VECTORS) * SLICE4 + n % SUM_VECTORS * THREADS_X];
+  int rows = buffer_index * STAGE + place_y(THREADS_X);
+  int columns = buffer_index * STAGE + CHUNK * ROW4 + place_x(THREADS_X);
+  [[unroll]] for (int key = 0; key < CHUNK; ++key) {
+    vec4 x[SUM_ROWS / 4], y[SUM_VECTORS];
+    [[unroll]] for (int a = 0; a < SUM_ROWS / 4; ++a) x[a] = stage[rows + key * ROW4 + a * THREADS_Y];
+    [[unroll]] for (int n = 0; n < SUM_VECTORS; ++n) y[n] = stage[columns + key * SLICE4 + n * THREADS_X];
     [[unroll]] for (int a = 0; a < SUM_ROWS; ++a) {
-      [[unroll]] for (int n = 0; n < SUM_VECTORS; ++n) {
-        vec4 sum = sums[a * SUM_VECTORS + n];
-        sum = fma(vec4(x[a].x), y[n], sum);
-        sum = fma(vec4(x[a].y), y[SUM_VECTORS + n], sum);
-        sum = fma(vec4(x[a].z), y[2 * SUM_VECTORS + n], sum);
-        sums[a * SUM_VECTORS + n] = fma(vec4(x[a].w), y[3 * SUM_VECTORS + n], sum);
-      }
+      [[unroll]] for (int n = 0; n < SUM_VECTORS; ++n)
+        sums[a * SUM_VECTORS + n] = fma(vec4(x[a / 4][a % 4]), y[n], sums[a * SUM_VECTORS + n]);
     }
   }
 }
@@ -104,7 +97,7 @@ void main() {
     int last_key = min(first_query + BLOCK_Q, params.seq_q) - 1 + params.band_upper;
     last = last_key < 0 ? -1 : min(last, last_key / BLOCK_K);
   }
-  int kept = tiles + PANEL_BLOCKS * params.group_size * blocks_q * BLOCK_Q * ROW4 +
+  int kept = tiles + PANEL_BLOCKS * params.group_size * blocks_q * BLOCK_K * ROW4 +
              int(gl_WorkGroupID.x) * SUMS4 * THREADS + thread_index();
   vec4 sums[SUMS4];
   [[unroll]] for (int n = 0; n < SUMS4; ++n) sums[n] = panel_first == 0 ? vec4(0.0) : vectors[kept + n * THREADS];
@@ -119,8 +112,8 @@ void main() {
     if (more) {
       int block = first + c / CHUNKS;
       Chunk chunk;
-      chunk.tile = tiles + (first_tile + (block - panel_first) * params.group_size * blocks_q) * BLOCK_Q * ROW4 +
-                   c % CHUNKS * CHUNK4;
+      chunk.tile = tiles + (first_tile + (block - panel_first) * params.group_size * blocks_q) * BLOCK_K * ROW4 +
+                   c % CHUNKS * CHUNK * ROW4;
       chunk.key = block * BLOCK_K + c % CHUNKS * CHUNK;
       load_chunk(chunk, k_base, tile, keys);
     }
@@ -136,7 +129,7 @@ void main() {
     return;
   }
   [[unroll]] for (int a = 0; a < SUM_ROWS; ++a) {
-    int row = place_y(THREADS_X) + a * THREADS_Y, query = first_query + row % (BLOCK_Q / 4) * 4 + row / (BLOCK_Q / 4);
+    int query = first_query + 4 * (place_y(THREADS_X) + a / 4 * THREADS_Y) + a % 4;
     if (query >= params.seq_q) continue;
     [[unroll]] for (int n = 0; n < SUM_VECTORS; ++n)
       store4_dq(element_index(params.dq, batch, head) + query * params.dq.row, params.dq.column,

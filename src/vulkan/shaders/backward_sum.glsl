@@ -6,7 +6,9 @@ const int SUM_VECTORS = SUM_COLUMNS / 4, SUMS4 = SUM_ROWS * SUM_VECTORS;
 const int TILE_PITCH = OWN / 4 + 1;
 const int ROW_LOADS = (CHUNK_ROWS * SLICE4 + THREADS - 1) / THREADS;
 
-shared vec4 pair_tile[OTHER * TILE_PITCH];  // [other row, in stage order][own row / 4]
+// [other row][own row / 4]; rows in the order 0, 4, 8 ... 1, 5, 9 ..., so that neighbouring threads, which hold rows at
+// a distance of 4, store without bank conflicts.
+shared vec4 pair_tile[OTHER * TILE_PITCH];
 layout(std430, set = 0, binding = AULE_BINDING_WORKSPACE2) buffer Workspace2 { vec4 kept_sums[]; };
 
 int sum_x() { return place_x(SUM_THREADS_X); }
@@ -42,7 +44,7 @@ void store_rows(int buffer_index, ELEMENT4 next[ROW_LOADS]) {
 
 void multiply_tile(int buffer_index, int first_row, inout vec4 sums[SUMS4]) {
   int from_tile = first_row * TILE_PITCH + sum_y(), from_stage = buffer_index * STAGE + sum_x();
-  for (int row = 0; row < CHUNK_ROWS; ++row) {
+  [[unroll]] for (int row = 0; row < CHUNK_ROWS; ++row) {
     vec4 x[SUM_ROWS / 4], y[SUM_VECTORS];
     [[unroll]] for (int a = 0; a < SUM_ROWS / 4; ++a)
       x[a] = pair_tile[from_tile + row * TILE_PITCH + a * SUM_THREADS_Y];

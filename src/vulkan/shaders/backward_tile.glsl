@@ -9,8 +9,9 @@
 // (q and k), SECOND meets SECOND in dP (dout and v).
 //
 // Thread (x, y) holds the pairs of SCORE_ROWS own and SCORE_COLUMNS other rows, in squares of 4 x 4 neighbours:
-// element [square row * SCORE_COLUMNS + j][i] is the pair of own_row(square row) + i and other_row(j). Shared memory
-// keeps rows in the order 0, 4, 8 ... 1, 5, 9 ...: threads then read rows that lie side by side, without bank conflicts.
+// element [square row * SCORE_COLUMNS + j][i] is the pair of own_row(square row) + i and other_row(j). Shared memory has
+// chunks of both sides transposed, a vector for 4 neighbouring rows of a column: a column's step of the contraction is
+// (SCORE_ROWS + SCORE_COLUMNS) / 4 wide loads and as many registers.
 layout(constant_id = 16) const int SCORE_ROWS = 8;
 layout(constant_id = 17) const int SCORE_COLUMNS = 4;
 layout(constant_id = 18) const int CHUNK = 16;       // columns of both sides in shared memory at a time
@@ -28,10 +29,11 @@ const int OWN = BLOCK_K, OTHER = BLOCK_Q;
 const int FIRST = 0, SECOND = 1;
 const int THREADS_Y = OWN / SCORE_ROWS, THREADS_X = OTHER / SCORE_COLUMNS, THREADS = THREADS_X * THREADS_Y;
 const int SQUARE_ROWS = SCORE_ROWS / 4, SQUARE_COLUMNS = SCORE_COLUMNS / 4, PAIRS4 = SQUARE_ROWS * SCORE_COLUMNS;
-const int CHUNK4 = CHUNK / 4, PITCH = CHUNK4 + 1, SLICE4 = SLICE / 4;
+const int CHUNK4 = CHUNK / 4, SLICE4 = SLICE / 4;
+const int OWN_PITCH = OWN / 4 + 1, OTHER_PITCH = OTHER / 4 + 1;  // vectors; odd, see stage_vector()
 const int OWN_LOADS = (OWN * CHUNK4 + THREADS - 1) / THREADS, OTHER_LOADS = (OTHER * CHUNK4 + THREADS - 1) / THREADS;
 const int NEXT_LOADS = OWN_LOADS + OTHER_LOADS;
-const int SCORE_STAGE = (OWN + OTHER) * PITCH;
+const int SCORE_STAGE = CHUNK * (OWN_PITCH + OTHER_PITCH);
 #ifdef STAGES_SUMS
 const int SUM_STAGE = CHUNK_ROWS * SLICE4;
 #else
@@ -122,38 +124,43 @@ void load_chunk(int operand, int column, out ELEMENT4 next[NEXT_LOADS]) {
   }
 }
 
+// Where the columns 4 c4 .. + 3 of a chunk have the vector of rows 4 vector .. + 3: a permutation that spreads the
+// stores of 32 neighbouring threads over the banks.
+int stage_vector(int c4, int vector) { return vector ^ (CHUNK4 < 4 ? 0 : c4 / 2 * (8 / CHUNK4)); }
+
+void store_column4(int at, int pitch, int c4, int row, vec4 values) {
+  at += 4 * c4 * pitch + stage_vector(c4, row / 4);
+  stage[at][row % 4] = values.x;
+  stage[at + pitch][row % 4] = values.y;
+  stage[at + 2 * pitch][row % 4] = values.z;
+  stage[at + 3 * pitch][row % 4] = values.w;
+}
+
 void store_chunk(int buffer_index, ELEMENT4 next[NEXT_LOADS]) {
-  int own = buffer_index * STAGE, other = own + OWN * PITCH;
+  int own = buffer_index * STAGE, other = own + CHUNK * OWN_PITCH;
   [[unroll]] for (int n = 0; n < OWN_LOADS; ++n) {
-    int e = thread_index() + n * THREADS, row = e / CHUNK4;
+    int e = thread_index() + n * THREADS;
     if (OWN * CHUNK4 % THREADS == 0 || e < OWN * CHUNK4)
-      stage[own + (row % 4 * (OWN / 4) + row / 4) * PITCH + e % CHUNK4] = to_float4(next[n]);
+      store_column4(own, OWN_PITCH, e % CHUNK4, e / CHUNK4, to_float4(next[n]));
   }
   [[unroll]] for (int n = 0; n < OTHER_LOADS; ++n) {
-    int e = thread_index() + n * THREADS, row = e / CHUNK4;
+    int e = thread_index() + n * THREADS;
     if (OTHER * CHUNK4 % THREADS == 0 || e < OTHER * CHUNK4)
-      stage[other + (row % 4 * (OTHER / 4) + row / 4) * PITCH + e % CHUNK4] = to_float4(next[OWN_LOADS + n]);
+      store_column4(other, OTHER_PITCH, e % CHUNK4, e / CHUNK4, to_float4(next[OWN_LOADS + n]));
   }
 }
 
 void multiply_chunk(int buffer_index, inout vec4 sums[PAIRS4]) {
-  int own = buffer_index * STAGE + thread_y() * PITCH, other = buffer_index * STAGE + (OWN + thread_x()) * PITCH;
-  for (int c = 0; c < CHUNK4; ++c) {
-    vec4 x[SCORE_ROWS], y[SCORE_COLUMNS];
-    [[unroll]] for (int i = 0; i < SCORE_ROWS; ++i)
-      x[i] = stage[own + (i % 4 * (OWN / 4) + i / 4 * THREADS_Y) * PITCH + c];
-    [[unroll]] for (int j = 0; j < SCORE_COLUMNS; ++j)
-      y[j] = stage[other + (j % 4 * (OTHER / 4) + j / 4 * THREADS_X) * PITCH + c];
+  int own = buffer_index * STAGE, other = own + CHUNK * OWN_PITCH;
+  [[unroll]] for (int c = 0; c < CHUNK; ++c) {
+    vec4 x[SQUARE_ROWS], y[SQUARE_COLUMNS];
+    [[unroll]] for (int a = 0; a < SQUARE_ROWS; ++a)
+      x[a] = stage[own + c * OWN_PITCH + stage_vector(c / 4, a * THREADS_Y + thread_y())];
+    [[unroll]] for (int j = 0; j < SQUARE_COLUMNS; ++j)
+      y[j] = stage[other + c * OTHER_PITCH + stage_vector(c / 4, j * THREADS_X + thread_x())];
     [[unroll]] for (int a = 0; a < SQUARE_ROWS; ++a) {
-      vec4 x0 = x[4 * a], x1 = x[4 * a + 1], x2 = x[4 * a + 2], x3 = x[4 * a + 3];
-      [[unroll]] for (int j = 0; j < SCORE_COLUMNS; ++j) {
-        vec4 sum = sums[a * SCORE_COLUMNS + j];
-        sum = fma(vec4(x0.x, x1.x, x2.x, x3.x), vec4(y[j].x), sum);
-        sum = fma(vec4(x0.y, x1.y, x2.y, x3.y), vec4(y[j].y), sum);
-        sum = fma(vec4(x0.z, x1.z, x2.z, x3.z), vec4(y[j].z), sum);
-        sum = fma(vec4(x0.w, x1.w, x2.w, x3.w), vec4(y[j].w), sum);
-        sums[a * SCORE_COLUMNS + j] = sum;
-      }
+      [[unroll]] for (int j = 0; j < SCORE_COLUMNS; ++j)
+        sums[a * SCORE_COLUMNS + j] = fma(x[a], vec4(y[j / 4][j % 4]), sums[a * SCORE_COLUMNS + j]);
     }
   }
 }
