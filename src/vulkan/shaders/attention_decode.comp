@@ -4,7 +4,8 @@
 // The query heads of a K/V head and its queries are folded into rows: row r is query r / group_size of head
 // r % group_size. A workgroup does ROWS of them over one split of the keys, and every subgroup takes blocks of BLOCK_K
 // keys of it in turn, with statistics and outputs of its own; they are joined at the end. Without splits the result
-// is final, otherwise attention_combine.comp joins the splits.
+// is final, otherwise attention_combine.comp joins the splits. (The last workgroup of a row tile can do that in the same
+// dispatch, found by an atomic counter: 2 to 7 microseconds slower on an H100 than a second dispatch.)
 //
 // First product: DIM_LANES lanes read a row of k together, 16 bytes each, so a subgroup reads SLOTS keys side by side
 // and KEYS such sets a step. Each lane then holds ROWS x KEYS partial sums, and a butterfly over the DIM_LANES lanes
@@ -26,7 +27,7 @@ layout(constant_id = 20) const int SUBGROUPS = 4;     // of a workgroup
 layout(constant_id = 21) const int DEPTH = 2;         // sets of keys in registers; divides STEPS + STEPS_V
 layout(constant_id = 23) const int EXACT_EXP2 = 1;    // 0: the device's exp2 maps -inf to 0 and NaN to NaN
 
-const int PARTS = VECTOR_ELEMENTS / 4;
+const int PARTS = VECTOR_ELEMENTS / 4, HEAD_DIM_V4 = HEAD_DIM_V / 4;
 const int VECTORS = HEAD_DIM_QK / (DIM_LANES * VECTOR_ELEMENTS);
 const int VECTORS_V = HEAD_DIM_V / (DIM_LANES_V * VECTOR_ELEMENTS);
 const int SLOTS = int(SUBGROUP_SIZE) / DIM_LANES;
@@ -41,7 +42,7 @@ const int INVOCATIONS = SUBGROUPS * int(SUBGROUP_SIZE);
 
 const int Q_TILE = ROWS * HEAD_DIM_QK / 4;
 const int P_TILE = BLOCK_K * ROWS4;
-const int JOIN_TILE = SUBGROUPS * ROWS * HEAD_DIM_V / 4;
+const int JOIN_TILE = SUBGROUPS * ROWS * HEAD_DIM_V4;
 const int LOOP_TILE = Q_TILE + SUBGROUPS * P_TILE;
 shared vec4 tile[LOOP_TILE > JOIN_TILE ? LOOP_TILE : JOIN_TILE];
 shared vec2 row_statistics[SUBGROUPS * ROWS];  // maximum and sum
@@ -53,8 +54,7 @@ AULE_READS(v, AULE_BINDING_V)
 AULE_READS_WIDE(v, AULE_BINDING_V)
 AULE_WRITES(out, AULE_BINDING_OUT)
 layout(std430, set = 0, binding = AULE_BINDING_LSE) writeonly buffer Lse { float lse[]; };
-layout(std430, set = 0, binding = AULE_BINDING_WORKSPACE) writeonly buffer Workspace { float workspace[]; };
-layout(std430, set = 0, binding = AULE_BINDING_WORKSPACE) writeonly buffer Workspace4 { vec4 workspace4[]; };
+#include "join_splits.glsl"
 
 int lane, dim_lane, dim_lane_v, p_start;
 int batch, head_kv, first_row, split;
@@ -102,12 +102,14 @@ void fetch_v(int place, int first_key) {
 // Set u of the block at first_key; sets past the last are those of the subgroup's next block.
 void fetch(int u, int first_key) {
   int place = u % DEPTH * SET;
+  if (u >= STEPS + STEPS_V) {
+    u -= STEPS + STEPS_V;
+    first_key += SUBGROUPS * BLOCK_K;
+  }
   if (u < STEPS) {
     fetch_k(place, first_key + u * KEYS * SLOTS);
-  } else if (u < STEPS + STEPS_V) {
-    fetch_v(place, first_key + (u - STEPS) * KEYS * SLOTS_V);
   } else {
-    fetch_k(place, first_key + SUBGROUPS * BLOCK_K + (u - STEPS - STEPS_V) * KEYS * SLOTS);
+    fetch_v(place, first_key + (u - STEPS) * KEYS * SLOTS_V);
   }
 }
 
@@ -287,7 +289,7 @@ void share_results() {
         vec4 sum = o[(r * VECTORS_V + w) * PARTS + part];
         [[unroll]] for (int step = DIM_LANES_V; step < int(SUBGROUP_SIZE); step *= 2) sum += subgroupShuffleXor(sum, step);
         int column4 = (w * DIM_LANES_V + dim_lane_v) * PARTS + part;
-        if (lane < DIM_LANES_V) tile[(int(gl_SubgroupID) * ROWS + r) * (HEAD_DIM_V / 4) + column4] = sum;
+        if (lane < DIM_LANES_V) tile[(int(gl_SubgroupID) * ROWS + r) * HEAD_DIM_V4 + column4] = sum;
       }
     }
   }
@@ -305,32 +307,33 @@ vec4 join_subgroups(int row, int column4, out vec2 statistics) {
     vec2 own = row_statistics[g * ROWS + row];
     float weight = exponential(own.x, maximum);
     statistics.y += weight * own.y;
-    joined += weight * tile[(g * ROWS + row) * (HEAD_DIM_V / 4) + column4];
+    joined += weight * tile[(g * ROWS + row) * HEAD_DIM_V4 + column4];
   }
   return joined;
 }
 
+void write_row(int head, int query, int column4, vec4 sum, vec2 statistics) {
+  float factor = finish_row(statistics, sink_score(head));
+  store4_out(element_index(params.out_, batch, head) + query * params.out_.row, params.out_.column, column4 * 4,
+             params.head_dim_v, sum * factor);
+  if (HAS_LSE && column4 == 0) {
+    lse[element_index(params.lse, batch, head) + query * params.lse.row] = natural_lse(statistics);
+  }
+}
+
 void write_results() {
-  for (int i = int(invocation_index()); i < ROWS * (HEAD_DIM_V / 4); i += INVOCATIONS) {
-    int row = i / (HEAD_DIM_V / 4), column4 = i % (HEAD_DIM_V / 4), folded = first_row + row;
-    if (folded >= params.group_size * params.seq_q) continue;
-    int head = head_kv * params.group_size + folded % params.group_size, query = folded / params.group_size;
-    vec2 statistics;
-    vec4 joined = join_subgroups(row, column4, statistics);
-    if (params.splits == 1) {
-      float factor = finish_row(statistics, sink_score(head));
-      store4_out(element_index(params.out_, batch, head) + query * params.out_.row, params.out_.column, column4 * 4,
-                 params.head_dim_v, joined * factor);
-      if (HAS_LSE && column4 == 0) {
-        lse[element_index(params.lse, batch, head) + query * params.lse.row] = natural_lse(statistics);
-      }
-    } else {
-      int partial = ((batch * params.heads_q + head) * params.seq_q + query) * params.splits + split;
-      workspace4[(params.workspace_offset >> 2) + partial * (HEAD_DIM_V / 4) + column4] = joined;
-      if (column4 == 0) {
-        int statistics_start = params.workspace_offset + params.batch * params.heads_q * params.seq_q * params.splits * HEAD_DIM_V;
-        workspace[statistics_start + 2 * partial] = statistics.x;
-        workspace[statistics_start + 2 * partial + 1] = statistics.y;
+  for (int i = int(invocation_index()); i < ROWS * HEAD_DIM_V4; i += INVOCATIONS) {
+    int row = i / HEAD_DIM_V4, column4 = i % HEAD_DIM_V4, folded = first_row + row;
+    if (folded < params.group_size * params.seq_q) {
+      int head = head_kv * params.group_size + folded % params.group_size, query = folded / params.group_size;
+      vec2 statistics;
+      vec4 joined = join_subgroups(row, column4, statistics);
+      if (params.splits == 1) {
+        write_row(head, query, column4, joined, statistics);
+      } else {
+        int partial = partial_of(batch, head, query, split);
+        workspace4[output_index(partial, column4)] = joined;
+        if (column4 == 0) workspace2[statistics_index(partial)] = statistics;
       }
     }
   }

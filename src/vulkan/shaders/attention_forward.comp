@@ -34,6 +34,7 @@ const int GROUPS = BLOCK_Q / ROWS;
 const int INVOCATIONS = GROUPS * COLUMN_LANES;  // the workgroup's size
 const int KEYS = BLOCK_K / COLUMN_LANES;        // of a lane; a multiple of 4
 const int VECTORS = HEAD_DIM_V / (4 * COLUMN_LANES);
+const int MAX_ROWS = 16;  // length of a local array, which cannot be a specialization constant in a parameter
 const int ROWS4 = ROWS / 4, KEYS4 = KEYS / 4, CHUNK4 = CHUNK / 4, HEAD_DIM_V4 = HEAD_DIM_V / 4;
 
 // Pitches in vectors. Odd, so that with swizzle() 32 lanes that store the transposed vectors of 32 / CHUNK4 rows hit 32
@@ -168,10 +169,11 @@ void multiply_pv(int place, int p_row) {
   [[unroll]] for (int key = 0; key < CHUNK_V; ++key) {
     vec4 p[ROWS4];
     [[unroll]] for (int m = 0; m < ROWS4; ++m) p[m] = p_tile[p_index + key * P_PITCH + m];
-    [[unroll]] for (int t = 0; t < VECTORS; ++t) {
-      vec4 value = tile[v_index + key * HEAD_DIM_V4 + t * COLUMN_LANES];
-      [[unroll]] for (int m = 0; m < ROWS; ++m) {
-        o[m * VECTORS + t] = fma(vec4(p[m / 4][m % 4]), value, o[m * VECTORS + t]);
+    vec4 values[VECTORS];
+    [[unroll]] for (int t = 0; t < VECTORS; ++t) values[t] = tile[v_index + key * HEAD_DIM_V4 + t * COLUMN_LANES];
+    [[unroll]] for (int m = 0; m < ROWS; ++m) {
+      [[unroll]] for (int t = 0; t < VECTORS; ++t) {
+        o[m * VECTORS + t] = fma(vec4(p[m / 4][m % 4]), values[t], o[m * VECTORS + t]);
       }
     }
   }
@@ -180,11 +182,6 @@ void multiply_pv(int place, int p_row) {
 // A lane's column is its number without bit 0, as far as several groups share a subgroup: NVIDIA serves a wide load
 // from shared memory in half the time where neighbouring lanes want the same vector.
 const int LANE_SHIFT = COLUMN_LANES < int(SUBGROUP_SIZE) ? LANE_PAIRS : 0;
-
-float max_over_columns(float x) {
-  [[unroll]] for (int step = 1; step < COLUMN_LANES; step *= 2) x = max(x, subgroupShuffleXor(x, step << LANE_SHIFT));
-  return x;
-}
 
 float sum_over_columns(float x) {
   [[unroll]] for (int step = 1; step < COLUMN_LANES; step *= 2) x += subgroupShuffleXor(x, step << LANE_SHIFT);
@@ -206,24 +203,37 @@ float exponential(float x, float maximum) {
   return EXACT_EXP2 != 0 ? probability(x, maximum) : exp_score(x - maximum);
 }
 
+// Maximum of every row over this block and those before. Rows side by side in each step: one row's shuffles would wait
+// for each other.
+void update_maxima(out float highest[MAX_ROWS]) {
+  [[unroll]] for (int m = 0; m < ROWS; ++m) {
+    highest[m] = s[m * KEYS];
+    [[unroll]] for (int n = 1; n < KEYS; ++n) highest[m] = max(highest[m], s[m * KEYS + n]);
+  }
+  [[unroll]] for (int step = 1; step < COLUMN_LANES; step *= 2) {
+    [[unroll]] for (int m = 0; m < ROWS; ++m) {
+      highest[m] = max(highest[m], subgroupShuffleXor(highest[m], step << LANE_SHIFT));
+    }
+  }
+  [[unroll]] for (int m = 0; m < ROWS; ++m) highest[m] = max(highest[m], row_max[m]);
+}
+
 // Scores become probabilities relative to the new row maximum; what was summed up before is rescaled to it.
 void softmax_block() {
+  float highest[MAX_ROWS];
+  update_maxima(highest);
   [[unroll]] for (int m = 0; m < ROWS; ++m) {
-    float highest = s[m * KEYS];
-    [[unroll]] for (int n = 1; n < KEYS; ++n) highest = max(highest, s[m * KEYS + n]);
-    highest = max(max_over_columns(highest), row_max[m]);
     // A row that has seen nothing yet: any finite maximum keeps -inf - maximum from being a NaN.
-    float maximum = is_minus_infinity(highest) ? 0.0 : highest;
+    float maximum = is_minus_infinity(highest[m]) ? 0.0 : highest[m];
     float shrink = exp_score(row_max[m] - maximum);
-    row_max[m] = highest;
-    float sum = 0.0;
+    row_max[m] = highest[m];
+    row_sum[m] *= shrink;
+    [[unroll]] for (int t = 0; t < VECTORS; ++t) o[m * VECTORS + t] *= shrink;
     [[unroll]] for (int n = 0; n < KEYS; ++n) {
       float p = exponential(s[m * KEYS + n], maximum);
       s[m * KEYS + n] = p;
-      sum += p;
+      row_sum[m] += p;
     }
-    row_sum[m] = row_sum[m] * shrink + sum;
-    [[unroll]] for (int t = 0; t < VECTORS; ++t) o[m * VECTORS + t] *= shrink;
   }
 }
 
