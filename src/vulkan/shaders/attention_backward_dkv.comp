@@ -25,12 +25,12 @@ layout(constant_id = 25) const int PANEL_BLOCKS = 0;
 AULE_WRITES(dk, AULE_BINDING_DK)
 AULE_WRITES(dv, AULE_BINDING_DV)
 
-void write_sums(int batch, int head_kv, int first_column, vec4 dk[SUMS4], vec4 dv[SUMS4]) {
+void write_sums(int batch, int head_kv, vec4 dk[SUMS4], vec4 dv[SUMS4]) {
   [[unroll]] for (int a = 0; a < SUM_ROWS; ++a) {
     int key = sum_row(a);
     if (key >= params.seq_k) continue;
     [[unroll]] for (int n = 0; n < SUM_VECTORS; ++n) {
-      int column = sum_column(n, first_column);
+      int column = sum_column(n);
       if (WANTS_DK)
         store4_dk(element_index(params.dk, batch, head_kv) + key * params.dk.row, params.dk.column, column,
                   params.head_dim_qk, dk[a * SUM_VECTORS + n] * params.scale);
@@ -55,55 +55,77 @@ void leave_tile(int tile_index, vec4 gradients[PAIRS4]) {
   }
 }
 
+// The walk over the steps.
+int batch, head_kv, first_block, head_steps;
+uint step, end_step;
+bool fetched_ahead;  // the first chunk of this step's tile is in `fetched`
+
+void set_tile(uint of_step) {
+  start_head(batch, head_kv * params.group_size + int(of_step) / head_steps);
+  tile.first_other = (first_block + int(of_step) % head_steps) * BLOCK_Q;
+}
+
+void next_tile() {
+  fetched_ahead = step + 1 < end_step;
+  if (!fetched_ahead) return;
+  set_tile(step + 1);
+  fetch_chunk(FIRST, 0);
+}
+
 void main() {
   int blocks = (params.seq_k + BLOCK_K - 1) / BLOCK_K;
   int slices = (max(params.head_dim_qk, params.head_dim_v) + SLICE - 1) / SLICE;
   int task = int(push.first_task + gl_WorkGroupID.x);
   int rest = task / blocks;
-  int first_column = rest % slices * SLICE;
+  sum_first_column = rest % slices * SLICE;
   rest /= slices;
-  int batch = rest / params.heads_kv, head_kv = rest % params.heads_kv;
+  batch = rest / params.heads_kv;
+  head_kv = rest % params.heads_kv;
   tile.first_own = task % blocks * BLOCK_K;
+  bool sums_dk = WANTS_DK && sum_first_column < params.head_dim_qk;
+  bool sums_dv = WANTS_DV && sum_first_column < params.head_dim_v;
+  if (!sums_dk && !sums_dv) return;
 
-  int first_block = 0, last_block = (params.seq_q - 1) / BLOCK_Q;
+  first_block = 0;
+  int last_block = params.seq_q > 0 ? (params.seq_q - 1) / BLOCK_Q : -1;
   if (HAS_BAND) {
     first_block = max(tile.first_own - params.band_upper, 0) / BLOCK_Q;
     int last_query = min(tile.first_own + BLOCK_K, params.seq_k) - 1 - params.band_lower;
     last_block = last_query < 0 ? -1 : min(last_query / BLOCK_Q, last_block);
   }
-  int head_steps = max(last_block - first_block + 1, 0);
+  head_steps = max(last_block - first_block + 1, 0);
   uint steps = uint(head_steps * params.group_size);
   if (push.first_step >= steps && push.first_step != 0u) return;  // written by an earlier dispatch
-  bool last = push.last_step >= steps;
+  end_step = min(steps, push.last_step);
 
   vec4 dk[SUMS4], dv[SUMS4];
   resume_sums(0, 2, dk);
   resume_sums(1, 2, dv);
-  bool sums_dk = WANTS_DK && first_column < params.head_dim_qk, sums_dv = WANTS_DV && first_column < params.head_dim_v;
-  [[dont_unroll]] for (uint step = push.first_step; step < min(steps, push.last_step); ++step) {
-    start_head(batch, head_kv * params.group_size + int(step) / head_steps);
-    tile.first_other = (first_block + int(step) % head_steps) * BLOCK_Q;
-    bool leaves = PANEL_BLOCKS != 0 && first_column == 0;
+  bool leaves = PANEL_BLOCKS != 0 && sum_first_column == 0;
+  fetched_ahead = false;
+  [[dont_unroll]] for (step = push.first_step; step < end_step; ++step) {
+    if (!fetched_ahead) set_tile(step);
     int tile_index = (int(gl_WorkGroupID.x) * params.group_size + int(step) / head_steps) *
                          ((params.seq_q + BLOCK_Q - 1) / BLOCK_Q) +
                      tile.first_other / BLOCK_Q;
     vec4 pairs[PAIRS4], gradients[PAIRS4];
     if (!tile_in_sight()) {
+      fetched_ahead = false;
       [[unroll]] for (int n = 0; n < PAIRS4; ++n) gradients[n] = vec4(0.0);
       if (leaves) leave_tile(tile_index, gradients);
       continue;
     }
+    if (!fetched_ahead) fetch_chunk(FIRST, 0);
     load_row_numbers();
-    multiply_rows(FIRST, params.head_dim_qk, pairs);
-    if (WANTS_DK) multiply_rows(SECOND, params.head_dim_v, gradients);
+    multiply_rows(FIRST, params.head_dim_qk, WANTS_DK ? CHUNK_OF_SECOND : ROWS_OF_SECOND, pairs);
+    if (WANTS_DK) multiply_rows(SECOND, params.head_dim_v, sums_dv ? ROWS_OF_SECOND : ROWS_OF_FIRST, gradients);
     finish_pairs(true, pairs, gradients);
     if (leaves) leave_tile(tile_index, gradients);
-    if (sums_dv) add_tile(SECOND, pairs, first_column, dv);
-    if (sums_dk) add_tile(FIRST, gradients, first_column, dk);
-    if (!sums_dk && !sums_dv) barrier();  // row_numbers are free
+    if (sums_dv) add_tile(SECOND, pairs, sums_dk ? ROWS_OF_FIRST : NEXT_TILE, dv);
+    if (sums_dk) add_tile(FIRST, gradients, NEXT_TILE, dk);
   }
-  if (last) {
-    write_sums(batch, head_kv, first_column, dk, dv);
+  if (push.last_step >= steps) {
+    write_sums(batch, head_kv, dk, dv);
   } else {
     keep_sums(0, 2, dk);
     keep_sums(1, 2, dv);

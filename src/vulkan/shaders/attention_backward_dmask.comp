@@ -21,6 +21,10 @@ const int MAX_THREADS_SIDE = THREADS_X > THREADS_Y ? THREADS_X : THREADS_Y;
 const int MAX_BLOCK = OWN > OTHER ? OWN : OTHER;
 shared float partials[MAX_THREADS_SIDE * MAX_BLOCK];
 
+void fetch_next(int what) {
+  if (what == CHUNK_OF_SECOND) fetch_chunk(SECOND, 0);
+}
+
 int mask_batch, mask_head;
 bool sums_queries, sums_keys;
 
@@ -108,8 +112,9 @@ void main() {
     if (!tile_in_sight()) continue;
     load_row_numbers();
     vec4 pairs[PAIRS4], gradients[PAIRS4];
-    multiply_rows(FIRST, params.head_dim_qk, pairs);
-    multiply_rows(SECOND, params.head_dim_v, gradients);
+    fetch_chunk(FIRST, 0);
+    multiply_rows(FIRST, params.head_dim_qk, CHUNK_OF_SECOND, pairs);
+    multiply_rows(SECOND, params.head_dim_v, NOTHING, gradients);
     finish_pairs(false, pairs, gradients);
     [[unroll]] for (int n = 0; n < PAIRS4; ++n) sums[n] += gradients[n];
     barrier();  // row_numbers are free

@@ -19,6 +19,8 @@ layout(constant_id = 22) const int SLICE = 64;
 layout(constant_id = 24) const int LANES_X = 0;
 layout(constant_id = 25) const int PANEL_BLOCKS = 1;  // blocks of keys in the largest panel, times its K/V heads
 
+layout(constant_id = 26) const int WHOLE_HEADS = 0;   // 1: head_dim_qk is SLICE
+
 const int SLICE4 = SLICE / 4, ROW4 = BLOCK_Q / 4;
 const int THREADS_X = SLICE / SUM_COLUMNS, THREADS_Y = BLOCK_Q / SUM_ROWS, THREADS = THREADS_X * THREADS_Y;
 const int SUM_VECTORS = SUM_COLUMNS / 4, SUMS4 = SUM_ROWS * SUM_VECTORS;
@@ -42,14 +44,15 @@ struct Chunk {
 void load_chunk(Chunk chunk, int k_base, out vec4 tile[TILE_LOADS], out ELEMENT4 keys[KEY_LOADS]) {
   [[unroll]] for (int n = 0; n < TILE_LOADS; ++n) {
     int e = thread_index() + n * THREADS;
-    tile[n] = vec4(0.0);
     if (CHUNK * ROW4 % THREADS == 0 || e < CHUNK * ROW4) tile[n] = vectors[chunk.tile + e];
   }
   [[unroll]] for (int n = 0; n < KEY_LOADS; ++n) {
-    int e = thread_index() + n * THREADS, key = chunk.key + e / SLICE4;
-    keys[n] = ELEMENT4(0);
-    if ((CHUNK * SLICE4 % THREADS == 0 || e < CHUNK * SLICE4) && key < params.seq_k)
-      keys[n] = read4_k(k_base + key * params.k.row, params.k.column, 4 * (e % SLICE4), params.head_dim_qk);
+    int e = thread_index() + n * THREADS, column = 4 * (e % SLICE4);
+    if (CHUNK * SLICE4 % THREADS != 0 && e >= CHUNK * SLICE4) continue;
+    // Past the end the last key stands in: its gradient there is 0.
+    int key = k_base + min(chunk.key + e / SLICE4, params.seq_k - 1) * params.k.row;
+    keys[n] = WHOLE_HEADS != 0 ? read4_full_k(key, params.k.column, column)
+                               : read4_k(key, params.k.column, column, params.head_dim_qk);
   }
 }
 

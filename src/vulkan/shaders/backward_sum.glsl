@@ -4,7 +4,6 @@
 const int SUM_THREADS_X = SLICE / SUM_COLUMNS, SUM_THREADS_Y = OWN / SUM_ROWS;
 const int SUM_VECTORS = SUM_COLUMNS / 4, SUMS4 = SUM_ROWS * SUM_VECTORS;
 const int TILE_PITCH = OWN / 4 + 1;
-const int ROW_LOADS = (CHUNK_ROWS * SLICE4 + THREADS - 1) / THREADS;
 
 // [other row][own row / 4]; rows in the order 0, 4, 8 ... 1, 5, 9 ..., so that neighbouring threads, which hold rows at
 // a distance of 4, store without bank conflicts.
@@ -14,7 +13,7 @@ layout(std430, set = 0, binding = AULE_BINDING_WORKSPACE2) buffer Workspace2 { v
 int sum_x() { return place_x(SUM_THREADS_X); }
 int sum_y() { return place_y(SUM_THREADS_X); }
 int sum_row(int a) { return tile.first_own + 4 * (a / 4 * SUM_THREADS_Y + sum_y()) + a % 4; }
-int sum_column(int n, int first_column) { return first_column + 4 * (n * SUM_THREADS_X + sum_x()); }
+
 
 void store_tile(vec4 pairs[PAIRS4]) {
   [[unroll]] for (int a = 0; a < SQUARE_ROWS; ++a) {
@@ -25,21 +24,32 @@ void store_tile(vec4 pairs[PAIRS4]) {
   }
 }
 
-void load_rows(int operand, int first_row, int first_column, out ELEMENT4 next[ROW_LOADS]) {
+int sum_first_column;  // of the workgroup's slice
+int sum_column(int n) { return sum_first_column + 4 * (n * SUM_THREADS_X + sum_x()); }
+
+void fetch_rows(int operand, int first_row) {
   [[unroll]] for (int n = 0; n < ROW_LOADS; ++n) {
     int e = thread_index() + n * THREADS, row = first_row + e / SLICE4;
-    next[n] = ELEMENT4(0);
-    if (CHUNK_ROWS * SLICE4 % THREADS == 0 || e < CHUNK_ROWS * SLICE4)
-      next[n] = other_row4(operand, tile.first_other + row % (OTHER / 4) * 4 + row / (OTHER / 4),
-                           first_column + 4 * (e % SLICE4));
+    if (SUM_STAGE % THREADS == 0 || e < SUM_STAGE)
+      fetched[n] = other_row4(operand, tile.first_other + row % (OTHER / 4) * 4 + row / (OTHER / 4),
+                              sum_first_column + 4 * (e % SLICE4));
   }
 }
 
-void store_rows(int buffer_index, ELEMENT4 next[ROW_LOADS]) {
+void store_rows(int buffer_index) {
   [[unroll]] for (int n = 0; n < ROW_LOADS; ++n) {
     int e = thread_index() + n * THREADS;
-    if (CHUNK_ROWS * SLICE4 % THREADS == 0 || e < CHUNK_ROWS * SLICE4) stage[buffer_index * STAGE + e] = to_float4(next[n]);
+    if (SUM_STAGE % THREADS == 0 || e < SUM_STAGE) stage[buffer_index * STAGE + e] = to_float4(fetched[n]);
   }
+}
+
+void next_tile();
+
+void fetch_next(int what) {
+  if (what == CHUNK_OF_SECOND) fetch_chunk(SECOND, 0);
+  if (what == ROWS_OF_FIRST) fetch_rows(FIRST, 0);
+  if (what == ROWS_OF_SECOND) fetch_rows(SECOND, 0);
+  if (what == NEXT_TILE) next_tile();
 }
 
 void multiply_tile(int buffer_index, int first_row, inout vec4 sums[SUMS4]) {
@@ -56,20 +66,22 @@ void multiply_tile(int buffer_index, int first_row, inout vec4 sums[SUMS4]) {
   }
 }
 
-// Adds the tile's products with the other side's rows. Ends with a barrier.
-void add_tile(int operand, vec4 pairs[PAIRS4], int first_column, inout vec4 sums[SUMS4]) {
-  ELEMENT4 next[ROW_LOADS];
-  load_rows(operand, 0, first_column, next);
+// Adds the tile's products with the other side's rows, whose first chunk has been fetched. Ends with a barrier.
+void add_tile(int operand, vec4 pairs[PAIRS4], int next, inout vec4 sums[SUMS4]) {
   store_tile(pairs);
-  store_rows(0, next);
+  store_rows(0);
   barrier();
   int buffer_index = 0;
   [[dont_unroll]] for (int row = 0; row < OTHER; row += CHUNK_ROWS) {
     bool more = row + CHUNK_ROWS < OTHER;
-    if (more) load_rows(operand, row + CHUNK_ROWS, first_column, next);
+    if (more) {
+      fetch_rows(operand, row + CHUNK_ROWS);
+    } else {
+      fetch_next(next);
+    }
     multiply_tile(buffer_index, row, sums);
     buffer_index = 1 - buffer_index;
-    if (more) store_rows(buffer_index, next);
+    if (more) store_rows(buffer_index);
     barrier();
   }
 }

@@ -20,6 +20,7 @@ layout(constant_id = 20) const int SUM_COLUMNS = 4;  // columns of a thread's su
 layout(constant_id = 21) const int CHUNK_ROWS = 16;  // other rows in shared memory at a time, for the sums
 layout(constant_id = 22) const int SLICE = 64;       // columns of the gradients in a workgroup
 layout(constant_id = 24) const int LANES_X = 0;      // see thread_grid.glsl
+layout(constant_id = 26) const int WHOLE_HEADS = 0;  // 1: both head sizes are multiples of CHUNK and of SLICE
 
 #ifdef OWNS_QUERIES
 const int OWN = BLOCK_Q, OTHER = BLOCK_K;
@@ -36,10 +37,12 @@ const int NEXT_LOADS = OWN_LOADS + OTHER_LOADS;
 const int SCORE_STAGE = CHUNK * (OWN_PITCH + OTHER_PITCH);
 #ifdef STAGES_SUMS
 const int SUM_STAGE = CHUNK_ROWS * SLICE4;
+const int ROW_LOADS = (SUM_STAGE + THREADS - 1) / THREADS;
 #else
-const int SUM_STAGE = 0;
+const int SUM_STAGE = 0, ROW_LOADS = 0;
 #endif
 const int STAGE = SCORE_STAGE > SUM_STAGE ? SCORE_STAGE : SUM_STAGE;
+const int FETCHES = NEXT_LOADS > ROW_LOADS ? NEXT_LOADS : ROW_LOADS;
 
 shared vec4 stage[2 * STAGE];      // double-buffered
 shared vec2 row_numbers[BLOCK_Q];  // lse, in the scores' unit, and delta of a block of queries
@@ -86,18 +89,29 @@ void start_head(int batch, int head_q) {
 #define FIRST_KEY tile.first_own
 #endif
 
-// Elements column .. column + 3 of a query's or a key's row; zeros beyond the tensor's end, and it is not read there.
+// Elements column .. column + 3 of a query's or a key's row. Rows past the end are read as the last one: such pairs have
+// probability 0, such gradients are not written.
 ELEMENT4 query_row4(int operand, int row, int column) {
-  bool there = row < params.seq_q;
-  if (operand == FIRST)
-    return read4_q(q_base + row * params.q.row, params.q.column, column, there ? params.head_dim_qk : 0);
-  return read4_dout(dout_base + row * params.dout.row, params.dout.column, column, there ? params.head_dim_v : 0);
+  row = min(row, params.seq_q - 1);
+  if (operand == FIRST) {
+    row = q_base + row * params.q.row;
+    return WHOLE_HEADS != 0 ? read4_full_q(row, params.q.column, column)
+                            : read4_q(row, params.q.column, column, params.head_dim_qk);
+  }
+  row = dout_base + row * params.dout.row;
+  return WHOLE_HEADS != 0 ? read4_full_dout(row, params.dout.column, column)
+                          : read4_dout(row, params.dout.column, column, params.head_dim_v);
 }
 ELEMENT4 key_row4(int operand, int row, int column) {
-  bool there = row < params.seq_k;
-  if (operand == FIRST)
-    return read4_k(k_base + row * params.k.row, params.k.column, column, there ? params.head_dim_qk : 0);
-  return read4_v(v_base + row * params.v.row, params.v.column, column, there ? params.head_dim_v : 0);
+  row = min(row, params.seq_k - 1);
+  if (operand == FIRST) {
+    row = k_base + row * params.k.row;
+    return WHOLE_HEADS != 0 ? read4_full_k(row, params.k.column, column)
+                            : read4_k(row, params.k.column, column, params.head_dim_qk);
+  }
+  row = v_base + row * params.v.row;
+  return WHOLE_HEADS != 0 ? read4_full_v(row, params.v.column, column)
+                          : read4_v(row, params.v.column, column, params.head_dim_v);
 }
 #ifdef OWNS_QUERIES
 #define own_row4 query_row4
@@ -107,20 +121,26 @@ ELEMENT4 key_row4(int operand, int row, int column) {
 #define other_row4 query_row4
 #endif
 
-// --- S and dP: products over columns, chunk by chunk; the next one is on its way while this one is multiplied ---
+// --- S and dP: products over columns, chunk by chunk ---
+//
+// While a chunk is multiplied the next one is on its way into `fetched`, also from one product to the next and from tile
+// to tile: a wait for memory at the start of each would take a quarter of the time (measured on an H100).
+ELEMENT4 fetched[FETCHES];
 
-void load_chunk(int operand, int column, out ELEMENT4 next[NEXT_LOADS]) {
+// What to fetch while the last chunk of a product is multiplied. NEXT_TILE: next_tile() of the kernel decides.
+const int NOTHING = 0, CHUNK_OF_SECOND = 1, ROWS_OF_FIRST = 2, ROWS_OF_SECOND = 3, NEXT_TILE = 4;
+void fetch_next(int what);
+
+void fetch_chunk(int operand, int column) {
   [[unroll]] for (int n = 0; n < OWN_LOADS; ++n) {
     int e = thread_index() + n * THREADS;
-    next[n] = ELEMENT4(0);
     if (OWN * CHUNK4 % THREADS == 0 || e < OWN * CHUNK4)
-      next[n] = own_row4(operand, tile.first_own + e / CHUNK4, column + 4 * (e % CHUNK4));
+      fetched[n] = own_row4(operand, tile.first_own + e / CHUNK4, column + 4 * (e % CHUNK4));
   }
   [[unroll]] for (int n = 0; n < OTHER_LOADS; ++n) {
     int e = thread_index() + n * THREADS;
-    next[OWN_LOADS + n] = ELEMENT4(0);
     if (OTHER * CHUNK4 % THREADS == 0 || e < OTHER * CHUNK4)
-      next[OWN_LOADS + n] = other_row4(operand, tile.first_other + e / CHUNK4, column + 4 * (e % CHUNK4));
+      fetched[OWN_LOADS + n] = other_row4(operand, tile.first_other + e / CHUNK4, column + 4 * (e % CHUNK4));
   }
 }
 
@@ -136,17 +156,17 @@ void store_column4(int at, int pitch, int c4, int row, vec4 values) {
   stage[at + 3 * pitch][row % 4] = values.w;
 }
 
-void store_chunk(int buffer_index, ELEMENT4 next[NEXT_LOADS]) {
+void store_chunk(int buffer_index) {
   int own = buffer_index * STAGE, other = own + CHUNK * OWN_PITCH;
   [[unroll]] for (int n = 0; n < OWN_LOADS; ++n) {
     int e = thread_index() + n * THREADS;
     if (OWN * CHUNK4 % THREADS == 0 || e < OWN * CHUNK4)
-      store_column4(own, OWN_PITCH, e % CHUNK4, e / CHUNK4, to_float4(next[n]));
+      store_column4(own, OWN_PITCH, e % CHUNK4, e / CHUNK4, to_float4(fetched[n]));
   }
   [[unroll]] for (int n = 0; n < OTHER_LOADS; ++n) {
     int e = thread_index() + n * THREADS;
     if (OTHER * CHUNK4 % THREADS == 0 || e < OTHER * CHUNK4)
-      store_column4(other, OTHER_PITCH, e % CHUNK4, e / CHUNK4, to_float4(next[OWN_LOADS + n]));
+      store_column4(other, OTHER_PITCH, e % CHUNK4, e / CHUNK4, to_float4(fetched[OWN_LOADS + n]));
   }
 }
 
@@ -165,21 +185,23 @@ void multiply_chunk(int buffer_index, inout vec4 sums[PAIRS4]) {
   }
 }
 
-// `columns` of the operand: not a specialization constant, one pipeline serves every head size. At least one chunk is
-// done, of zeros if there is no column; ends with a barrier: the stage is free.
-void multiply_rows(int operand, int columns, out vec4 sums[PAIRS4]) {
+// The operand's first chunk has been fetched. `columns` is no specialization constant: one pipeline serves every head
+// size. At least one chunk is done, of zeros if there is no column. Ends with a barrier: the stage is free.
+void multiply_rows(int operand, int columns, int next, out vec4 sums[PAIRS4]) {
   [[unroll]] for (int n = 0; n < PAIRS4; ++n) sums[n] = vec4(0.0);
-  ELEMENT4 next[NEXT_LOADS];
-  load_chunk(operand, 0, next);
-  store_chunk(0, next);
+  store_chunk(0);
   barrier();
   int buffer_index = 0;
   [[dont_unroll]] for (int column = 0; column < max(columns, 1); column += CHUNK) {
     bool more = column + CHUNK < columns;
-    if (more) load_chunk(operand, column + CHUNK, next);
+    if (more) {
+      fetch_chunk(operand, column + CHUNK);
+    } else {
+      fetch_next(next);
+    }
     multiply_chunk(buffer_index, sums);
     buffer_index = 1 - buffer_index;
-    if (more) store_chunk(buffer_index, next);
+    if (more) store_chunk(buffer_index);
     barrier();
   }
 }
