@@ -60,16 +60,13 @@ function(aule_add_shaders target)
       list(APPEND modules ${module})
     endforeach()
   endforeach()
-  foreach(kind IN ITEMS spirv text)
-    if(kind STREQUAL spirv)
-      set(symbol shader_modules)
-      set(files ${modules})
-    else()
-      set(symbol device_profiles)
+  foreach(symbol IN ITEMS shader_modules device_profiles)
+    set(files ${modules})
+    if(symbol STREQUAL device_profiles)
       set(files ${profiles})
     endif()
     add_custom_command(OUTPUT ${out}/${symbol}.cpp
-      COMMAND ${CMAKE_COMMAND} -DOUTPUT=${out}/${symbol}.cpp -DSYMBOL=${symbol} -DTYPE=${kind} "-DFILES=${files}"
+      COMMAND ${CMAKE_COMMAND} -DOUTPUT=${out}/${symbol}.cpp -DSYMBOL=${symbol} "-DFILES=${files}"
         -P ${PROJECT_SOURCE_DIR}/cmake/embed.cmake
       DEPENDS ${files} ${PROJECT_SOURCE_DIR}/cmake/embed.cmake COMMENT "Embedding ${symbol}" VERBATIM)
     target_sources(${target} PRIVATE ${out}/${symbol}.cpp)

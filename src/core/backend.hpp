@@ -36,6 +36,7 @@ struct GpuTraits {
   std::int64_t binding_alignment = 256;
   std::int64_t memory_bytes = 0;  ///< of the device's own heap
   bool storage_16bit = false, arithmetic_fp16 = false, bf16 = false, bf16_matrix = false, dot_product = false;
+  bool device_scope = false;   ///< the Vulkan memory model with device scope
   bool mapped_memory = false;  ///< the device's own memory can be mapped: integrated, software, resizable BAR
   bool host_import = false;    ///< host memory can be bound to buffers (VK_EXT_external_memory_host)
   bool portability = false;    ///< VK_KHR_portability_subset
@@ -79,6 +80,8 @@ struct Rejection {
 
 using PlanResult = std::variant<Plan, Rejection>;
 
+class ContextDevice;
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -95,6 +98,9 @@ class Backend {
   }
   virtual void run_forward(const Plan& plan, const AttentionProblem& problem, const AttentionArgs& args) = 0;
   virtual void run_backward(const Plan& plan, const AttentionProblem& problem, const AttentionArgs& args) = 0;
+  /// A device for an AttentionContext; null where the back end computes in host memory, or where it has nothing better
+  /// than the back ends behind it and was not `wanted`. Throws Error if it was wanted and cannot.
+  virtual std::unique_ptr<ContextDevice> make_context(const std::string& device, bool wanted);
 };
 
 /// Rejects bits of `problem.features` that are not in `honoured`; empty if there are none.

@@ -128,6 +128,7 @@ void Device::create_device() {
   if (!gpu.matrix_shapes.empty() && take(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME)) {
     chain(features, matrix);
     matrix.cooperativeMatrix = f12.vulkanMemoryModel = VK_TRUE;
+    f12.vulkanMemoryModelDeviceScope = gpu.device_scope;  // or atomics would be forbidden
   }
   if (gpu.bf16 && take(VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME)) {
     chain(features, bf16);
@@ -237,7 +238,7 @@ void Device::wait(std::uint64_t value) {
     if (result != VK_TIMEOUT) return;
     check(vk_.GetSemaphoreCounterValue(handle_, timeline_, &now), "vkGetSemaphoreCounterValue");
     if (now > before) continue;  // the queue is long, not stuck
-    lost_ = true;
+    lost_ = stuck_ = true;
     throw Error(ErrorCode::kDeviceLost,
                 physical_.info.name + " finished nothing within 120 s; the next call starts on a new device");
   }
@@ -275,7 +276,7 @@ Buffer::Buffer(Device& device, std::int64_t bytes, BufferUse use) : device_(&dev
 }
 
 Buffer::~Buffer() {
-  if (handle_ != VK_NULL_HANDLE) vmaDestroyBuffer(device_->allocator(), handle_, allocation_);
+  if (handle_ != VK_NULL_HANDLE && !device_->stuck()) vmaDestroyBuffer(device_->allocator(), handle_, allocation_);
 }
 
 void Buffer::swap(Buffer& other) noexcept {

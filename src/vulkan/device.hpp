@@ -91,8 +91,10 @@ class Device {
 
   /// check() that remembers a lost device.
   void check(VkResult result, const char* call);
-  /// The device was lost or hung: nothing of it can be used any more.
+  /// The device was lost or hangs: nothing of it can be used any more.
   bool lost() const { return lost_; }
+  /// It hangs: its objects are in use for ever, so they must not be destroyed either.
+  bool stuck() const { return stuck_; }
 
  private:
   Device(std::shared_ptr<Instance> instance, const PhysicalDevice& physical);
@@ -111,7 +113,7 @@ class Device {
   VkSemaphore timeline_ = VK_NULL_HANDLE;
   std::mutex queue_mutex_;
   std::atomic<std::uint64_t> submitted_{0};
-  std::atomic<bool> lost_{false};
+  std::atomic<bool> lost_{false}, stuck_{false};
 };
 
 }  // namespace aule::vulkan

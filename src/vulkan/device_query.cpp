@@ -104,6 +104,7 @@ void query_features(const InstanceTable& vk, PhysicalDevice& device, const std::
   GpuTraits& gpu = device.info.gpu;
   // The 16-bit kernels read elements as 16-bit integers.
   gpu.storage_16bit = f11.storageBuffer16BitAccess != 0 && features.features.shaderInt16 != 0;
+  gpu.device_scope = f12.vulkanMemoryModelDeviceScope != 0;
   gpu.arithmetic_fp16 = f12.shaderFloat16 != 0;
   gpu.bf16 = bf16.shaderBFloat16Type != 0;
   gpu.bf16_matrix = bf16.shaderBFloat16CooperativeMatrix != 0;

@@ -86,12 +86,6 @@ void row_sizes(Binding binding, const AttentionProblem& problem, std::int64_t& r
   }
 }
 
-/// Rows that kernels read in whole vectors.
-bool has_wide_rows(Binding binding) {
-  return binding == kBindQ || binding == kBindK || binding == kBindV || binding == kBindOut || binding == kBindDout ||
-         binding == kBindDq || binding == kBindDk || binding == kBindDv;
-}
-
 HostTensor make_tensor(const Row& row, Role role, const Chunk& chunk, const AttentionArgs& args) {
   const AttentionProblem& problem = chunk.problem;
   const bool of_queries = row.heads == Heads::kQuery;
@@ -104,23 +98,17 @@ HostTensor make_tensor(const Row& row, Role role, const Chunk& chunk, const Atte
   if (row.binding == kBindSinks || row.binding == kBindDsinks) sizes[0] = 1, tensor.view.stride[0] = 0;
   if (sizes[2] == 1 && sizes[3] == 1) tensor.view.stride[2] = tensor.view.stride[3] = 0;
   const DType dtype = dtype_of(row.binding, problem);
-  if (tensor.view) {
-    const std::int64_t head = of_queries ? chunk.first_head_kv * problem.group_size() : chunk.first_head_kv;
-    tensor.view.data = tensor.view.at<char>(0, 0) +
-                       (chunk.first_batch * tensor.view.stride[0] + head * tensor.view.stride[1]) * dtype_size(dtype);
-  } else {  // an unwanted gradient: dense scratch
-    std::int64_t stride = 1;
-    for (int d = 3; d >= 0; --d) {
-      tensor.view.stride[d] = stride;
-      stride *= std::max<std::int64_t>(1, sizes[d]);
-    }
-  }
+  const std::int64_t head = of_queries ? chunk.first_head_kv * problem.group_size() : chunk.first_head_kv;
+  tensor.view.data = tensor.view.at<char>(0, 0) +
+                     (chunk.first_batch * tensor.view.stride[0] + head * tensor.view.stride[1]) * dtype_size(dtype);
   if (row.binding == kBindDmask) {
     // Broadcast dimensions of the mask: dmask has size 1 there, whatever its stride says.
     const std::int64_t whole[4] = {args.dmask_size[0], args.dmask_size[1], args.dmask_size[2], args.dmask_size[3]};
     for (int d = 0; d < 4; ++d)
       if (whole[d] == 1) sizes[d] = 1, tensor.view.stride[d] = 0;
   }
+  std::copy_n(sizes, 4, tensor.size);
+  tensor.dtype = dtype;
   tensor.layout = packed_layout(tensor.view, sizes, dtype, has_wide_rows(row.binding));
   return tensor;
 }
@@ -129,27 +117,35 @@ template <std::size_t kCount>
 void add(std::vector<HostTensor>& tensors, const Row (&rows)[kCount], Role role, const Chunk& chunk,
          const AttentionArgs& args) {
   for (const Row& row : rows) {
-    const bool wanted = static_cast<bool>(args.*row.view);
-    const bool gradient = row.binding == kBindDq || row.binding == kBindDk || row.binding == kBindDv;
-    if (!wanted && !gradient) continue;
-    Role actual = wanted ? role : Role::kScratch;
-    if (row.binding == kBindDmask || row.binding == kBindDsinks) actual = Role::kShared;
-    HostTensor tensor = make_tensor(row, actual, chunk, args);
+    if (!(args.*row.view)) continue;
+    const bool shared = row.binding == kBindDmask || row.binding == kBindDsinks;
+    const HostTensor tensor = make_tensor(row, shared ? Role::kShared : role, chunk, args);
     if (tensor.layout.bytes() > 0) tensors.push_back(tensor);
   }
 }
 
 }  // namespace
 
+bool has_wide_rows(Binding binding) {
+  return binding == kBindQ || binding == kBindK || binding == kBindV || binding == kBindOut || binding == kBindDout ||
+         binding == kBindDq || binding == kBindDk || binding == kBindDv;
+}
+
+std::vector<HostTensor> chunk_tensors(const Chunk& chunk, const AttentionArgs& args) {
+  std::vector<HostTensor> tensors;
+  add(tensors, kShared, Role::kInput, chunk, args);
+  if (chunk.problem.pass == Pass::kForward) {
+    add(tensors, kForwardOutputs, Role::kOutput, chunk, args);
+  } else {
+    add(tensors, kBackwardInputs, Role::kInput, chunk, args);
+    add(tensors, kBackwardOutputs, Role::kOutput, chunk, args);
+  }
+  return tensors;
+}
+
 ChunkMemory lay_out(const Chunk& chunk, const Program& program, const AttentionArgs& args) {
   ChunkMemory memory;
-  add(memory.tensors, kShared, Role::kInput, chunk, args);
-  if (chunk.problem.pass == Pass::kForward) {
-    add(memory.tensors, kForwardOutputs, Role::kOutput, chunk, args);
-  } else {
-    add(memory.tensors, kBackwardInputs, Role::kInput, chunk, args);
-    add(memory.tensors, kBackwardOutputs, Role::kOutput, chunk, args);
-  }
+  memory.tensors = chunk_tensors(chunk, args);
   std::int64_t end = 0;
   const auto take = [&](std::int64_t bytes) {
     const std::int64_t at = end;
@@ -167,7 +163,6 @@ ChunkMemory lay_out(const Chunk& chunk, const Program& program, const AttentionA
   place(Role::kOutput);
   place(Role::kShared);
   memory.outputs_end = end;
-  place(Role::kScratch);
   memory.workspace = take(program.workspace_bytes);
   memory.workspace2 = take(program.workspace2_bytes);
   memory.bytes = end;

@@ -13,19 +13,26 @@ namespace aule::vulkan {
 enum class Role : std::uint8_t {
   kInput,
   kOutput,
-  kShared,  ///< an output that other chunks add to: float32
-  kScratch  ///< written by the kernels, wanted by nobody
+  kShared  ///< an output that other chunks add to: float32
 };
 
 struct HostTensor {
   Binding binding = kBindQ;
   Role role = Role::kInput;
-  View4 view;
+  View4 view;                 ///< of the chunk, strides 0 where it broadcasts
+  std::int64_t size[4] = {};  ///< of the chunk
+  DType dtype = DType::kFloat32;
   PackedLayout layout;
   std::int64_t offset = 0;  ///< bytes in the chunk's memory
 };
 
-/// Inputs first, then outputs, then scratch: uploads and downloads are one copy each.
+/// The tensors that a chunk of a call has, without places.
+std::vector<HostTensor> chunk_tensors(const Chunk& chunk, const AttentionArgs& args);
+
+/// Whether kernels read and write the binding's rows in whole vectors.
+bool has_wide_rows(Binding binding);
+
+/// Inputs first, then outputs: uploads and downloads are one copy each.
 struct ChunkMemory {
   std::vector<HostTensor> tensors;
   std::int64_t params = 0;  ///< offset of the parameters, an input too

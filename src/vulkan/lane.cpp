@@ -24,7 +24,13 @@ Lane::Lane(Device& device) : device_(device) {
                 "vkCreateCommandPool");
 }
 
+Lane::Lane(Device& device, VkCommandBuffer external) : Lane(device) {
+  reusable_ = true;
+  external_ = external;
+}
+
 Lane::~Lane() {
+  if (device_.stuck()) return;
   try {
     if (pending_ && !device_.lost()) wait();
   } catch (const Error&) {  // lost: nothing runs any more
@@ -45,6 +51,7 @@ void Lane::reset() {
 }
 
 VkCommandBuffer Lane::current() {
+  if (external_ != VK_NULL_HANDLE) return external_;
   const DeviceTable& vk = device_.vk();
   if (!recording_) {
     if (recorded_ == commands_.size()) {
@@ -56,7 +63,8 @@ VkCommandBuffer Lane::current() {
       device_.check(vk.AllocateCommandBuffers(device_.handle(), &info, &command), "vkAllocateCommandBuffers");
       commands_.push_back(command);
     }
-    const auto begin = make<VkCommandBufferBeginInfo>(VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO);
+    auto begin = make<VkCommandBufferBeginInfo>(VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO);
+    if (reusable_) begin.flags = VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT;
     device_.check(vk.BeginCommandBuffer(commands_[recorded_], &begin), "vkBeginCommandBuffer");
     recording_ = true;
   }
@@ -70,13 +78,14 @@ void Lane::cut() {
   ++recorded_;
 }
 
-void Lane::submit() {
+std::uint64_t Lane::submit() {
   cut();
   // One at a time: the operating system's watchdog looks at each submission by itself.
   for (std::size_t i = 0; i < recorded_; ++i) {
     value_ = device_.submit({&commands_[i], 1});
     pending_ = true;
   }
+  return value_;
 }
 
 void Lane::wait() {

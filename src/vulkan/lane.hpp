@@ -12,6 +12,8 @@ namespace aule::vulkan {
 class Lane {
  public:
   explicit Lane(Device& device);
+  /// A lane whose recording is submitted again and again, or, with `external`, goes into a caller's command buffer.
+  Lane(Device& device, VkCommandBuffer external);
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
   ~Lane();
@@ -25,7 +27,7 @@ class Lane {
   /// Ends the current command buffer, so that the next command begins another submission.
   void cut();
   /// Submits everything recorded; wait() waits for it.
-  void submit();
+  std::uint64_t submit();
   void wait();
   bool busy() const { return pending_; }
 
@@ -45,7 +47,8 @@ class Lane {
   VkCommandPool command_pool_ = VK_NULL_HANDLE;
   std::vector<VkCommandBuffer> commands_;
   std::size_t recorded_ = 0;  ///< of commands_, ended
-  bool recording_ = false, pending_ = false;
+  bool recording_ = false, pending_ = false, reusable_ = false;
+  VkCommandBuffer external_ = VK_NULL_HANDLE;
   std::vector<VkDescriptorPool> descriptor_pools_;
   std::size_t pool_ = 0;
   std::uint64_t value_ = 0;

@@ -108,12 +108,24 @@ std::vector<Chunk> make_chunks(const AttentionProblem& problem,
   return chunks;
 }
 
-BoundRange bind_range(const DeviceTensor& tensor, const GpuTraits& gpu, const char* name) {
+const char* binding_name(int binding) { return kNames[binding]; }
+
+std::pair<std::int64_t, std::int64_t> element_reach(const DeviceTensor& tensor) {
   std::int64_t low = 0, high = 0;
   for (int d = 0; d < 4; ++d) {
-    const std::int64_t reach = (tensor.size[d] - 1) * tensor.stride[d];
-    low += std::min<std::int64_t>(0, reach), high += std::max<std::int64_t>(0, reach);
+    const std::int64_t last = (tensor.size[d] - 1) * tensor.stride[d];
+    low += std::min<std::int64_t>(0, last), high += std::max<std::int64_t>(0, last);
   }
+  return {low, high};
+}
+
+std::int64_t reach_bytes(const DeviceTensor& tensor) {
+  const auto [low, high] = element_reach(tensor);
+  return (high - low + 1) * tensor.element_bytes;
+}
+
+BoundRange bind_range(const DeviceTensor& tensor, const GpuTraits& gpu, const char* name) {
+  const auto [low, high] = element_reach(tensor);
   const std::int64_t begin = tensor.offset + low * tensor.element_bytes;
   const std::int64_t base = begin / gpu.binding_alignment * gpu.binding_alignment;
   const std::int64_t end = tensor.offset + (high + 1) * tensor.element_bytes;
@@ -168,19 +180,19 @@ class ProgramRecorder {
 
   void record(const KernelPass& pass, const Pipeline& pipeline, VkDescriptorSet set) {
     const double flops_of_task = std::max(1.0, pass.flops / static_cast<double>(pass.tasks));
-    const auto affordable = static_cast<std::int64_t>(std::min(budget_ / flops_of_task, 1e15));
-    const std::int64_t most = std::clamp<std::int64_t>(affordable, 1, lane_.device().info().gpu.max_workgroups);
-    // A task that exceeds the budget by itself is cut along its steps, where the kernel can go on from stored sums.
-    const auto parts = std::clamp<std::int64_t>(static_cast<std::int64_t>(flops_of_task / budget_), 1, pass.steps);
-    const std::int64_t steps = (pass.steps + parts - 1) / parts;
+    const double flops_of_part = flops_of_task / static_cast<double>(pass.parts);
+    const auto affordable = static_cast<std::int64_t>(std::min(budget_ / flops_of_part, 1e15));
+    std::int64_t most = std::clamp<std::int64_t>(affordable, 1, lane_.device().info().gpu.max_workgroups);
+    if (pass.at_once > 0) most = std::min(most, pass.at_once);
+    if (pass.whole) most = pass.tasks;
+    bool before = false;
     for (std::int64_t first = 0; first < pass.tasks; first += most) {
       const std::int64_t count = std::min(most, pass.tasks - first);
-      for (std::int64_t step = 0; step < pass.steps; step += steps) {
-        if (step > 0) wait_for_writes();
-        const bool last = step + steps >= pass.steps;
-        const kernels::PushConstants push{static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(step),
-                                          last ? 0xFFFFFFFFu : static_cast<std::uint32_t>(step + steps)};
-        dispatch(pipeline, set, push, count, flops_of_task * static_cast<double>(count) / static_cast<double>(parts));
+      for (std::int64_t part = 0; part < pass.parts; ++part) {
+        // Parts go on from sums that the ones before them left.
+        if (before) wait_for_writes();
+        before = true;
+        dispatch(pipeline, set, push_of(pass, first, part), count, flops_of_part * static_cast<double>(count));
       }
     }
   }
@@ -191,6 +203,15 @@ class ProgramRecorder {
   }
 
  private:
+  static kernels::PushConstants push_of(const KernelPass& pass, std::int64_t first, std::int64_t part) {
+    kernels::PushConstants push{static_cast<std::uint32_t>(pass.first_task + first), pass.first_step, pass.last_step};
+    if (pass.parts > 1) {
+      push.first_step = static_cast<std::uint32_t>(pass.steps * part / pass.parts);
+      if (part + 1 < pass.parts) push.last_step = static_cast<std::uint32_t>(pass.steps * (part + 1) / pass.parts);
+    }
+    return push;
+  }
+
   void dispatch(const Pipeline& pipeline, VkDescriptorSet set, const kernels::PushConstants& push, std::int64_t count,
                 double flops) {
     if (spent_ > 0 && spent_ + flops > budget_) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "kernels/attention_params.h"
@@ -56,6 +57,12 @@ struct BoundRange {
 };
 /// The aligned range that covers every element of the tensor. Throws Error(kUnsupported) where it exceeds the device's
 /// limits.
+/// "q", "mask"
+const char* binding_name(int binding);
+/// Indices of the lowest and the highest element, counted from element (0, 0, 0, 0).
+std::pair<std::int64_t, std::int64_t> element_reach(const DeviceTensor& tensor);
+/// Bytes from the first to the last element.
+std::int64_t reach_bytes(const DeviceTensor& tensor);
 BoundRange bind_range(const DeviceTensor& tensor, const GpuTraits& gpu, const char* name);
 
 /// Parameters and bindings of a chunk.

@@ -1,7 +1,6 @@
 #include "vulkan/loader.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cctype>
 #include <cstring>
 
@@ -13,6 +12,7 @@
 #endif
 
 #include "vulkan/device_query.hpp"
+#include "vulkan/hooks.hpp"
 
 namespace aule::vulkan {
 namespace {
@@ -27,9 +27,6 @@ constexpr const char* kLibraries[] = {"libvulkan.1.dylib", "libvulkan.dylib", "/
 #else
 constexpr const char* kLibraries[] = {"libvulkan.so.1", "libvulkan.so"};
 #endif
-
-std::atomic<bool> loader_replaced{false};
-std::atomic<PFN_vkGetInstanceProcAddr> replaced_loader{nullptr};
 
 std::string version_text(std::uint32_t version) {
   return std::to_string(VK_API_VERSION_MAJOR(version)) + "." + std::to_string(VK_API_VERSION_MINOR(version)) + "." +
@@ -112,16 +109,14 @@ PFN_vkGetInstanceProcAddr open_system_loader(std::string& reason) {
   return nullptr;
 }
 
-void set_loader_for_tests(PFN_vkGetInstanceProcAddr get) {
-  replaced_loader = get;
-  loader_replaced = true;
+Hooks& hooks() {
+  static Hooks hooks;
+  return hooks;
 }
-
-void use_system_loader() { loader_replaced = false; }
 
 std::shared_ptr<Instance> Instance::create() {
   std::string reason = "there is no Vulkan loader on this machine";
-  const PFN_vkGetInstanceProcAddr get = loader_replaced ? replaced_loader.load() : open_system_loader(reason);
+  const PFN_vkGetInstanceProcAddr get = hooks().loader ? *hooks().loader : open_system_loader(reason);
   if (get == nullptr) throw Unavailable(reason);
   auto application = make<VkApplicationInfo>(VK_STRUCTURE_TYPE_APPLICATION_INFO);
   application.pApplicationName = application.pEngineName = "aule";
@@ -171,6 +166,8 @@ std::vector<PhysicalDevice> Instance::physical_devices() const {
   handles.resize(count);
   std::vector<PhysicalDevice> devices;
   for (const VkPhysicalDevice handle : handles) devices.push_back(query_device(vk_, handle));
+  if (hooks().adjust)
+    for (PhysicalDevice& device : devices) hooks().adjust(device.info);
   return devices;
 }
 

@@ -52,10 +52,6 @@ class Instance {
 /// a part of a name, or a UUID) says. Pure. Throws Unavailable with what was there.
 std::size_t choose_device(const std::vector<PhysicalDevice>& devices, const std::string& wanted);
 
-/// Replaces the loader for tests: null is "there is no loader". Returns what was there; `use_system_loader` puts the
-/// real one back.
-void set_loader_for_tests(PFN_vkGetInstanceProcAddr get);
-void use_system_loader();
 /// The function that the machine's loader has, or null and why in `reason`.
 PFN_vkGetInstanceProcAddr open_system_loader(std::string& reason);
 

@@ -9,20 +9,28 @@ namespace {
 constexpr FeatureSet kFeatures = kFeatureBand | kFeatureBoolMask | kFeatureFloatMask | kFeatureSoftcap | kFeatureAlibi |
                                  kFeatureSinks | kFeatureDropout | kFeatureLse;
 
-/// See the head of the shader for what the numbers mean. block_q is rows * workgroup / column_lanes.
+/// See the head of the shader for what the numbers mean. block_q is rows * workgroup / lanes, block_k keys * lanes.
 struct ForwardRow {
   const char* family;    ///< GpuTraits::family; "" fits all
   std::int64_t max_dim;  ///< of the larger head size
   int subgroup;          ///< 0: the device's default
-  int workgroup, column_lanes, rows, block_k, chunk, chunk_v, chunk_p, buffers, keep_q;
+  int workgroup, lanes, rows, keys, chunk, chunk_v, chunk_p, buffers;
+  int columns;     ///< output columns of a workgroup at most; a lane's share of them stays in registers
+  int exact_exp2;  ///< 0 where the device's exp2 maps -inf to 0 and NaN to NaN
+  int lane_pairs;
   const char* provenance;
 };
 
 // The first row that fits a device's family, the head size and the shared memory.
 constexpr ForwardRow kRows[] = {
-    // family, max dim, subgroup, workgroup, lanes, rows, block_k, chunk, chunk_v, chunk_p, buffers, keep_q
-    {"lavapipe", 1 << 20, 0, 64, 8, 4, 32, 16, 16, 32, 1, 0, "not tuned: correctness only"},
-    {"", 1 << 20, 0, 64, 8, 4, 32, 16, 16, 32, 1, 0, "not measured: what every device can run"},
+    // family, max dim, subgroup, workgroup, lanes, rows, keys, chunk, chunk_v, chunk_p, buffers, columns, exact, pairs
+    {"lavapipe", 1 << 20, 0, 32, 8, 8, 4, 16, 16, 16, 1, 128, 1, 1, "not tuned: correctness only"},
+    {"nvidia", 64, 32, 128, 8, 8, 8, 16, 16, 16, 1, 64, 1, 1, "H100, 2026-11-24, fp32 and fp16, S = 4096: 36 TFLOPS"},
+    {"nvidia", 128, 32, 128, 16, 8, 8, 16, 16, 32, 1, 128, 1, 1,
+     "H100, 2026-11-24, fp32 and fp16, S = 4096: 37 TFLOPS"},
+    {"nvidia", 1 << 20, 32, 256, 16, 4, 8, 32, 32, 32, 1, 256, 1, 1,
+     "H100, 2026-11-24, fp16, D = 256, S = 4096: 38 TFLOPS"},
+    {"", 1 << 20, 0, 64, 8, 8, 4, 16, 16, 16, 1, 128, 1, 1, "not measured: what every device can run"},
 };
 
 int round_up(std::int64_t value, int unit) {
@@ -31,28 +39,25 @@ int round_up(std::int64_t value, int unit) {
 
 /// Bytes of the shader's two shared arrays.
 std::int64_t shared_bytes(const ForwardRow& row, const Tiling& tiling) {
-  const std::int64_t chunk4 = row.chunk / 4, pad = chunk4 >= 8 ? 1 : 8 / chunk4;
-  const std::int64_t q_pitch = tiling.block_q + pad, k_pitch = tiling.block_k + pad;
-  const std::int64_t q_tile = row.keep_q != 0 ? tiling.dim_qk / 4 * q_pitch : 0;
-  const std::int64_t qk_chunk = (row.keep_q != 0 ? 0 : chunk4 * q_pitch) + chunk4 * k_pitch;
+  const auto odd = [](std::int64_t rows) { return rows / 4 | 1; };
+  const std::int64_t qk_chunk = row.chunk * (odd(tiling.block_q) + odd(tiling.block_k));
   const std::int64_t v_chunk = static_cast<std::int64_t>(row.chunk_v) * tiling.dim_v / 4;
-  const std::int64_t p_tile = static_cast<std::int64_t>(row.chunk_p) / 4 * (tiling.block_q + 2);
-  return 16 * (q_tile + row.buffers * std::max(qk_chunk, v_chunk) + p_tile);
+  return 16 * (row.buffers * std::max(qk_chunk, v_chunk) + row.chunk_p * odd(tiling.block_q));
 }
-
-// Output columns beyond this are other workgroups' work: a lane's share of them stays in registers.
-constexpr int kMaxColumns = 128;
 
 Tiling make_tiling(const ForwardRow& row, const AttentionProblem& problem, const GpuTraits& gpu) {
   Tiling tiling;
   tiling.subgroup_size = pick_subgroup(gpu, row.subgroup);
-  const int lanes = std::min(row.column_lanes, tiling.subgroup_size);
+  const int lanes = std::min(row.lanes, tiling.subgroup_size);
   tiling.workgroup_size = std::max(row.workgroup, tiling.subgroup_size);
   tiling.block_q = tiling.workgroup_size / lanes * row.rows;
-  tiling.block_k = row.block_k;
+  tiling.block_k = row.keys * lanes;
   tiling.dim_qk = round_up(problem.head_dim_qk, row.chunk);
-  tiling.dim_v = std::min(kMaxColumns, round_up(problem.head_dim_v, 4 * lanes));
-  for (const int value : {lanes, row.rows, row.chunk, row.chunk_v, row.chunk_p, row.buffers, row.keep_q, 1})
+  tiling.dim_v = std::min(row.columns, round_up(problem.head_dim_v, 4 * lanes));
+  const bool whole =
+      tiling.dim_qk == problem.head_dim_qk && problem.head_dim_v > 0 && problem.head_dim_v % tiling.dim_v == 0;
+  for (const int value : {lanes, row.rows, row.chunk, row.chunk_v, row.chunk_p, row.buffers, whole ? 1 : 0,
+                          row.exact_exp2, row.lane_pairs})
     tiling.own.push_back(static_cast<std::uint32_t>(value));
   tiling.shared_bytes = shared_bytes(row, tiling);
   return tiling;

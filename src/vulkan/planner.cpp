@@ -10,7 +10,8 @@ namespace aule::vulkan {
 namespace {
 
 constexpr FeatureSet kHonoured = kFeatureBand | kFeatureBoolMask | kFeatureFloatMask | kFeatureSoftcap | kFeatureAlibi |
-                                 kFeatureSinks | kFeatureDropout | kFeatureGqa | kFeatureLse;
+                                 kFeatureSinks | kFeatureDropout | kFeatureGqa | kFeatureLse | kFeatureBackward |
+                                 kFeatureMaskGradient | kFeatureSinksGradient | kFeatureLseGradient;
 
 // Kernels count queries, keys and tasks in 32 bits, and j - i must not overflow.
 constexpr std::int64_t kMaxLength = (std::int64_t{1} << 30) - 1;
@@ -72,6 +73,12 @@ const char* element_suffix(DType dtype) {
   return dtype == DType::kFloat16 ? "f16" : dtype == DType::kBFloat16 ? "bf16" : "f32";
 }
 
+void set_outputs(BackwardOutputs& outputs, const AttentionArgs& args) {
+  outputs.dq = static_cast<bool>(args.dq), outputs.dk = static_cast<bool>(args.dk);
+  outputs.dv = static_cast<bool>(args.dv);
+  for (int d = 0; d < 4; ++d) outputs.mask_has[d] = args.dmask_size[d] != 1;
+}
+
 int pick_subgroup(const GpuTraits& gpu, int wanted) {
   if (!gpu.subgroup_size_control) return gpu.subgroup_default;
   return std::clamp(wanted > 0 ? wanted : gpu.subgroup_default, gpu.subgroup_min, gpu.subgroup_max);
@@ -120,10 +127,19 @@ double problem_flops(const AttentionProblem& problem) {
 
 std::variant<VulkanConfig, Rejection> make_config(const AttentionProblem& problem, const DeviceInfo& device) {
   if (std::string reason = rejection(problem, device); !reason.empty()) return Rejection{std::move(reason)};
-  return fit_forward(problem, device);
+  if (problem.pass == Pass::kBackward) return fit_backward(problem, device);
+  return is_decode(problem) ? fit_decode(problem, device) : fit_forward(problem, device);
 }
 
 Program make_program(const AttentionProblem& problem, const VulkanConfig& config, bool vector_loads) {
+  switch (config.kernel) {
+    case Kernel::kDecode:
+      return decode_program(problem, config, vector_loads);
+    case Kernel::kBackward:
+      return backward_program(problem, config, vector_loads);
+    case Kernel::kForward:
+      break;
+  }
   return forward_program(problem, config, vector_loads);
 }
 
