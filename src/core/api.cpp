@@ -6,6 +6,7 @@
 
 #include "core/cores.hpp"
 #include "core/dispatch.hpp"
+#include "core/explain.hpp"
 #include "core/format.hpp"
 #include "core/translate.hpp"
 
@@ -82,6 +83,13 @@ std::string explain_others(const Dispatcher& dispatcher, const Dispatcher::Choic
 
 }  // namespace
 
+std::string explain_problem(const Dispatcher& dispatcher, const AttentionProblem& problem, std::string_view wanted) {
+  const Dispatcher::Choice choice = dispatcher.choose(problem, wanted);
+  if (choice.backend == nullptr && choice.rejections.empty()) dispatcher.choose_or_throw(problem, wanted);
+  return "aule " + std::string(version()) + (problem.pass == Pass::kForward ? " forward: " : " backward: ") +
+         to_string(problem) + "\n" + explain_choice(choice) + explain_others(dispatcher, choice, wanted);
+}
+
 const char* version() noexcept { return AULE_VERSION; }
 
 Tensor::Tensor(void* data_, DType dtype_, std::initializer_list<std::int64_t> sizes_) : data(data_), dtype(dtype_) {
@@ -140,14 +148,8 @@ void attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const
 }
 
 std::string explain(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options, Pass pass) {
-  return translate_exceptions([&] {
-    const AttentionProblem problem = make_problem(q, k, v, options, pass);
-    const Dispatcher& dispatcher = default_dispatcher();
-    const Dispatcher::Choice choice = dispatcher.choose(problem, options.backend);
-    if (choice.backend == nullptr && choice.rejections.empty()) dispatcher.choose_or_throw(problem, options.backend);
-    return "aule " + std::string(version()) + (pass == Pass::kForward ? " forward: " : " backward: ") +
-           to_string(problem) + "\n" + explain_choice(choice) + explain_others(dispatcher, choice, options.backend);
-  });
+  return translate_exceptions(
+      [&] { return explain_problem(default_dispatcher(), make_problem(q, k, v, options, pass), options.backend); });
 }
 
 std::vector<DeviceDescription> devices() {

@@ -45,6 +45,12 @@ Dispatcher::Choice Dispatcher::choose(const AttentionProblem& problem, std::stri
   for (const std::shared_ptr<Backend>& backend : backends_) {
     const std::string name = backend->name();
     if (!wanted.empty() && wanted != name) continue;
+    if (wanted.empty()) {
+      if (std::string reason = backend->avoided(problem); !reason.empty()) {
+        choice.rejections.emplace_back(name, std::move(reason));
+        continue;
+      }
+    }
     PlanResult result = backend->plan(problem);
     if (Plan* plan = std::get_if<Plan>(&result)) {
       choice.backend = backend.get();
@@ -84,6 +90,9 @@ std::size_t Dispatcher::cached_plans() const {
 Dispatcher& default_dispatcher() {
   // Never destroyed: other threads may still be computing while the process exits.
   static Dispatcher& dispatcher = *new Dispatcher({
+#ifdef AULE_HAVE_VULKAN_BACKEND
+      make_vulkan_backend(),
+#endif
 #ifdef AULE_HAVE_CPU_BACKEND
       make_cpu_backend(),
 #endif

@@ -42,6 +42,10 @@ class Dispatcher {
 Dispatcher& default_dispatcher();
 
 /// Made by the back ends' own folders.
+std::shared_ptr<Backend> make_vulkan_backend();
+/// Plans as the Vulkan back end would on a recorded device; runs nothing.
+std::shared_ptr<Backend> make_vulkan_profile_backend(const std::string& profile);
+std::vector<std::string> vulkan_profile_names();
 std::shared_ptr<Backend> make_cpu_backend();
 std::shared_ptr<Backend> make_reference_backend();
 
