@@ -12,36 +12,13 @@
 #include <vector>
 
 #include "aule/aule.hpp"
-#include "tensors.hpp"
+#include "bindings.hpp"
 
 namespace nb = nanobind;
+using aule::python::Rules;
 using aule::python::to_tensor;
 
 namespace {
-
-/// The arguments that forward, backward and explain share.
-struct Rules {
-  nb::handle mask, alibi_slopes, sinks;
-  int causal;
-  std::int64_t window_left, window_right;
-  std::optional<double> scale;
-  double softcap, dropout_p;
-
-  aule::AttentionOptions options(const std::string& backend) const {
-    aule::AttentionOptions options;
-    options.mask = to_tensor(mask);
-    options.alibi_slopes = to_tensor(alibi_slopes);
-    options.sinks = to_tensor(sinks);
-    options.causal = static_cast<aule::Causal>(causal);
-    options.window_left = window_left;
-    options.window_right = window_right;
-    options.scale = scale;
-    options.softcap = softcap;
-    options.dropout_p = dropout_p;
-    options.backend = backend;
-    return options;
-  }
-};
 
 void attention_forward(nb::handle q, nb::handle k, nb::handle v, nb::handle out, nb::handle lse, nb::handle mask,
                        nb::handle alibi_slopes, nb::handle sinks, int causal, std::int64_t window_left,
@@ -177,6 +154,7 @@ NB_MODULE(_core, module) {
              "backward"_a);
   module.def("attention_quick", &attention_quick, "q"_a, "k"_a, "v"_a, "out"_a, "is_causal"_a, "scale"_a.none(),
              "enable_gqa"_a);
+  aule::python::bind_context(module);
   module.def("from_dlpack", &aule::python::from_dlpack, "array"_a);
   module.def("empty_dlpack", &aule::python::empty_dlpack, "sizes"_a, "dtype"_a);
   module.def("devices", &devices);

@@ -15,11 +15,11 @@ from ._rules import Rules, check_sizes
 #: (address, dtype code, sizes, strides in elements)
 Description = tuple[int, int, tuple[int, ...], tuple[int, ...]]
 #: aule::DType by NumPy's names; bfloat16 is ml_dtypes'.
-_DTYPE_CODES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 3, "bool": 4}
+DTYPE_CODES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 3, "bool": 4}
 
 
 def _dtype_name(description: Description) -> str:
-    return next(name for name, code in _DTYPE_CODES.items() if code == description[1])
+    return next(name for name, code in DTYPE_CODES.items() if code == description[1])
 
 
 def _is_numpy(array: Any) -> bool:
@@ -28,7 +28,7 @@ def _is_numpy(array: Any) -> bool:
 
 
 def _describe_numpy(name: str, array: Any) -> Description:
-    code = _DTYPE_CODES.get(array.dtype.name)
+    code = DTYPE_CODES.get(array.dtype.name)
     if code is None:
         raise TypeError(f"{name}: expected float32, float64, float16, bfloat16 or bool elements, got {array.dtype}")
     if not array.dtype.isnative:
@@ -41,7 +41,7 @@ def _describe_numpy(name: str, array: Any) -> Description:
     return array.ctypes.data, code, array.shape, tuple(stride // itemsize for stride in array.strides)
 
 
-def _describe(name: str, array: Any, alive: list[Any]) -> Description | None:
+def describe(name: str, array: Any, alive: list[Any]) -> Description | None:
     """The core's description of an argument; `alive` gets what must outlive the call."""
     if array is None:
         return None
@@ -63,7 +63,7 @@ def _describe(name: str, array: Any, alive: list[Any]) -> Description | None:
 
 
 def _describe_required(name: str, array: Any, alive: list[Any]) -> Description:
-    description = _describe(name, array, alive)
+    description = describe(name, array, alive)
     if description is None:
         raise TypeError(f"{name}: expected a torch tensor, a NumPy array or a DLPack object, got None")
     if len(description[2]) < 2:
@@ -89,7 +89,7 @@ def _read(
         _describe_required(name, array, alive) for name, array in (("query", query), ("key", key), ("value", value))
     ]
     others = [
-        _describe(name, array, alive)
+        describe(name, array, alive)
         for name, array in (("attn_mask", mask), ("alibi_slopes", alibi_slopes), ("sinks", sinks))
     ]
     for name, tensor in zip(("key", "value"), tensors[1:], strict=True):
