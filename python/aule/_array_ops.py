@@ -9,13 +9,17 @@ import sys
 from typing import Any
 
 from . import _core
-from ._errors import InvalidArgument, Unsupported
-from ._rules import Rules, check_heads
+from ._errors import InvalidArgument, InvalidDType, Unsupported
+from ._rules import Rules, check_sizes
 
 #: (address, dtype code, sizes, strides in elements)
 Description = tuple[int, int, tuple[int, ...], tuple[int, ...]]
 #: aule::DType by NumPy's names; bfloat16 is ml_dtypes'.
 _DTYPE_CODES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 3, "bool": 4}
+
+
+def _dtype_name(description: Description) -> str:
+    return next(name for name, code in _DTYPE_CODES.items() if code == description[1])
 
 
 def _is_numpy(array: Any) -> bool:
@@ -80,17 +84,22 @@ def _with_heads(name: str, description: Description, heads: int) -> Description:
 def _read(
     query: Any, key: Any, value: Any, mask: Any, alibi_slopes: Any, sinks: Any, enable_gqa: bool, alive: list[Any]
 ) -> tuple[list[Description], list[Description | None]]:
-    """q, k, v and the optional tensors; checks what the core does not know of: SDPA's rule for heads."""
+    """q, k, v and the optional tensors, checked by SDPA's rules and with the names of the Python arguments."""
     tensors = [
         _describe_required(name, array, alive) for name, array in (("query", query), ("key", key), ("value", value))
     ]
-    check_heads(tensors[0][2], tensors[1][2], tensors[2][2], enable_gqa)
-    heads = max(tensor[2][-3] if len(tensor[2]) > 2 else 1 for tensor in tensors[1:])
-    tensors[1:] = [_with_heads(n, t, heads) for n, t in zip(("key", "value"), tensors[1:], strict=True)]
     others = [
         _describe(name, array, alive)
         for name, array in (("attn_mask", mask), ("alibi_slopes", alibi_slopes), ("sinks", sinks))
     ]
+    for name, tensor in zip(("key", "value"), tensors[1:], strict=True):
+        if tensor[1] != tensors[0][1]:
+            given = (_dtype_name(tensors[0]), _dtype_name(tensor))
+            raise InvalidDType(f"{name}: expected {given[0]} elements as query, got {given[1]}")
+    mask_sizes = None if others[0] is None else others[0][2]
+    check_sizes(tensors[0][2], tensors[1][2], tensors[2][2], mask_sizes, enable_gqa)
+    heads = max(tensor[2][-3] if len(tensor[2]) > 2 else 1 for tensor in tensors[1:])
+    tensors[1:] = [_with_heads(n, t, heads) for n, t in zip(("key", "value"), tensors[1:], strict=True)]
     return tensors, others
 
 

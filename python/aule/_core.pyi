@@ -25,6 +25,10 @@ def explain(*arguments: Any) -> str:
     """aule::explain: q, k, v, mask, alibi_slopes, sinks, causal, window_left, window_right, scale, softcap, dropout_p,
     backend, backward."""
 
+def attention_quick(q: Any, k: Any, v: Any, out: Any, is_causal: bool, scale: float | None, enable_gqa: bool) -> bool:
+    """The forward pass of a plain call on tensors with DLPack's exchange interface; False: it is not plain, nothing was
+    done."""
+
 def from_dlpack(array: Any) -> tuple[object, _Tensor]:
     """What keeps the memory of a DLPack object alive, and its description."""
 

@@ -167,13 +167,13 @@ class GradientTiles {
                row_);
     ConvertRow(problem_.dtype, RowOf(args_.dout, problem_.dtype, panel, r), args_.dout.stride[3], problem_.head_dim_v,
                row2_);
-    const hn::ScalableTag<Acc> d;
-    const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), dv = problem_.head_dim_v;
-    auto sums = hn::Zero(d);
-    std::int64_t c = 0;
-    for (; c + lanes <= dv; c += lanes) sums = hn::MulAdd(hn::LoadU(d, row_ + c), hn::LoadU(d, row2_ + c), sums);
-    Acc sum = hn::ReduceSum(d, sums);
-    for (; c < dv; ++c) sum += row_[c] * row2_[c];
+    // The additions of the product dO V^T in its order: where a row sees one key, or the softmax is saturated, out is
+    // that key's value and dP - delta is exactly 0, whatever the scale that it is multiplied with.
+    const hn::CappedTag<Acc, 1> d;
+    auto total = hn::Zero(d);
+    for (std::int64_t c = 0; c < problem_.head_dim_v; ++c)
+      total = hn::MulAdd(hn::Set(d, row_[c]), hn::Set(d, row2_[c]), total);
+    Acc sum = hn::GetLane(total);
     if (args_.dlse) sum -= *args_.dlse.at<Acc>(panel.batch, panel.head[r], panel.position[r]);
     return sum;
   }
