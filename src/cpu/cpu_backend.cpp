@@ -36,7 +36,7 @@ std::string cpu_name() {
 
 /// AULE_AMX=0 turns the tiles off: for comparing, and a way out if they misbehave.
 bool amx_wanted() {
-  const char* text = std::getenv("AULE_AMX");
+  const char* text = std::getenv("AULE_AMX");  // NOLINT(concurrency-mt-unsafe): read once, before any call runs
   return (text == nullptr || std::strcmp(text, "0") != 0) && amx::available();
 }
 
