@@ -21,7 +21,7 @@ struct BackwardRow {
   const char* family;    ///< GpuTraits::family; "" fits all
   std::int64_t max_dim;  ///< of the larger head size
   Side side;
-  int own, other, score_rows, score_columns, chunk, sum_rows, sum_columns, chunk_rows, slice, lanes_x;
+  int own, other, score_rows, score_columns, chunk, sum_rows, sum_columns, chunk_rows, slice, lanes_x, buffers;
   const char* provenance;
 
   constexpr int threads() const { return own / score_rows * (other / score_columns); }
@@ -32,17 +32,17 @@ struct BackwardRow {
 
 // The first row of a side that fits a device's family, the head size and the shared memory.
 constexpr BackwardRow kRows[] = {
-    // family, max dim, side, own, other, score rows, columns, chunk, sum rows, columns, chunk rows, slice, lanes
-    {"lavapipe", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, "not tuned: correctness only"},
-    {"lavapipe", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, "not tuned: correctness only"},
-    {"nvidia", 64, Side::kQueries, 128, 64, 8, 4, 8, 8, 4, 16, 64, 8, "H100, fp32, D = 64, S = 4096"},
-    {"nvidia", 64, Side::kKeys, 128, 64, 8, 4, 8, 8, 4, 16, 64, 0, "H100, fp32, D = 64, S = 4096"},
-    {"nvidia", 1 << 20, Side::kQueries, 64, 64, 4, 4, 16, 8, 4, 16, 128, 0, "H100, fp32, D = 128, S = 4096"},
-    {"nvidia", 1 << 20, Side::kKeys, 64, 64, 4, 4, 16, 8, 4, 16, 128, 16, "H100, fp32, D = 128, S = 4096"},
-    {"", 32, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, "not measured: fits 16 KiB of shared memory"},
-    {"", 32, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, "not measured: fits 16 KiB of shared memory"},
-    {"", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, "not measured: fits 16 KiB of shared memory"},
-    {"", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, "not measured: fits 16 KiB of shared memory"},
+    // family, max dim, side, own, other, scores' tile, chunk, sums' tile, chunk rows, slice, lanes, buffers
+    {"lavapipe", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, "not tuned: correctness only"},
+    {"lavapipe", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 1, "not tuned: correctness only"},
+    {"nvidia", 64, Side::kQueries, 128, 64, 8, 4, 8, 8, 4, 16, 64, 8, 2, "H100, fp32, D = 64, S = 4096"},
+    {"nvidia", 64, Side::kKeys, 128, 64, 8, 4, 8, 8, 4, 16, 64, 0, 2, "H100, fp32, D = 64, S = 4096"},
+    {"nvidia", 1 << 20, Side::kQueries, 64, 64, 4, 4, 16, 8, 4, 16, 128, 0, 2, "H100, fp32, D = 128, S = 4096"},
+    {"nvidia", 1 << 20, Side::kKeys, 64, 64, 4, 4, 16, 8, 4, 16, 128, 16, 2, "H100, fp32, D = 128, S = 4096"},
+    {"", 32, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, "not measured: fits 16 KiB of shared memory"},
+    {"", 32, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, "not measured: fits 16 KiB of shared memory"},
+    {"", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, "not measured: fits 16 KiB of shared memory"},
+    {"", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, "not measured: fits 16 KiB of shared memory"},
 };
 static_assert(std::all_of(std::begin(kRows), std::end(kRows),
                           [](const BackwardRow& row) { return row.is_consistent(); }),
@@ -84,14 +84,14 @@ std::int64_t shared_bytes(const BackwardRow& row) {
                      sums = static_cast<std::int64_t>(row.chunk_rows) * row.slice / 4,
                      tile = static_cast<std::int64_t>(row.other) * (row.own / 4 + 1);
   const std::int64_t row_numbers = row.side == Side::kQueries ? row.own : row.other;
-  return 16 * (2 * std::max(scores, sums) + tile) + 12 * row_numbers + 16;
+  return 16 * (row.buffers * std::max(scores, sums) + tile) + 12 * row_numbers + 16;
 }
 
 /// Bytes of the shared arrays of attention_backward_dmask.comp with the row's tiles.
 std::int64_t mask_shared_bytes(const BackwardRow& row) {
   const std::int64_t scores = std::int64_t{1} * row.chunk * (row.own / 4 + row.other / 4 + 2);
   const std::int64_t side = std::max(row.own / row.score_rows, row.other / row.score_columns);
-  return 16 * 2 * scores + 4 * side * std::max(row.own, row.other) + 12 * row.own + 16;
+  return 16 * row.buffers * scores + 4 * side * std::max(row.own, row.other) + 12 * row.own + 16;
 }
 
 /// Places in Tiling::own, which begins with constant 16.
@@ -124,7 +124,7 @@ Tiling make_tiling(const BackwardRow& row, const GpuTraits& gpu) {
   tiling.block_q = row.side == Side::kQueries ? row.own : row.other;
   tiling.block_k = row.side == Side::kQueries ? row.other : row.own;
   set_own(tiling, {row.score_rows, row.score_columns, row.chunk, row.sum_rows, row.sum_columns, row.chunk_rows,
-                   row.slice, kAllWanted, row.lanes_x, 0, 0});
+                   row.slice, kAllWanted, row.lanes_x, 0, 0, row.buffers});
   tiling.shared_bytes = std::max(shared_bytes(row), row.side == Side::kQueries ? mask_shared_bytes(row) : 0);
   return tiling;
 }
