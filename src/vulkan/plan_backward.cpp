@@ -21,7 +21,7 @@ struct BackwardRow {
   const char* family;    ///< GpuTraits::family; "" fits all
   std::int64_t max_dim;  ///< of the larger head size
   Side side;
-  int own, other, score_rows, score_columns, chunk, sum_rows, sum_columns, chunk_rows, slice, lanes_x;
+  int own, other, score_rows, score_columns, chunk, sum_rows, sum_columns, chunk_rows, slice, lanes_x, buffers;
   const char* provenance;
 
   constexpr int threads() const { return own / score_rows * (other / score_columns); }
@@ -32,35 +32,35 @@ struct BackwardRow {
 
 // The first row of a side that fits a device's family, the head size and the shared memory.
 constexpr BackwardRow kRows[] = {
-    // family, max dim, side, own, other, score rows, columns, chunk, sum rows, columns, chunk rows, slice, lanes
-    {"lavapipe", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, "not tuned: correctness only"},
-    {"lavapipe", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, "not tuned: correctness only"},
-    {"nvidia", 64, Side::kQueries, 64, 64, 8, 4, 16, 8, 4, 16, 64, 8, "not measured yet"},
-    {"nvidia", 64, Side::kKeys, 64, 64, 8, 4, 16, 8, 4, 16, 64, 8, "not measured yet"},
-    {"nvidia", 1 << 20, Side::kQueries, 64, 64, 8, 4, 16, 8, 8, 16, 128, 8, "not measured yet"},
-    {"nvidia", 1 << 20, Side::kKeys, 64, 64, 8, 4, 16, 8, 8, 16, 128, 8, "not measured yet"},
-    {"", 32, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, "not measured: fits 16 KiB of shared memory"},
-    {"", 32, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, "not measured: fits 16 KiB of shared memory"},
-    {"", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, "not measured: fits 16 KiB of shared memory"},
-    {"", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, "not measured: fits 16 KiB of shared memory"},
+    // family, max dim, side, own, other, scores' tile, chunk, sums' tile, chunk rows, slice, lanes, buffers
+    {"lavapipe", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, "not tuned: correctness only"},
+    {"lavapipe", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 1, "not tuned: correctness only"},
+    {"nvidia", 64, Side::kQueries, 128, 64, 8, 4, 8, 8, 4, 16, 64, 8, 2, "H100, fp32, D = 64, S = 4096"},
+    {"nvidia", 64, Side::kKeys, 128, 64, 8, 4, 8, 8, 4, 16, 64, 0, 2, "H100, fp32, D = 64, S = 4096"},
+    {"nvidia", 1 << 20, Side::kQueries, 64, 64, 4, 4, 16, 8, 4, 16, 128, 0, 2, "H100, fp32, D = 128, S = 4096"},
+    {"nvidia", 1 << 20, Side::kKeys, 64, 64, 4, 4, 16, 8, 4, 16, 128, 16, 2, "H100, fp32, D = 128, S = 4096"},
+    {"", 32, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, "not measured: fits 16 KiB of shared memory"},
+    {"", 32, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, "not measured: fits 16 KiB of shared memory"},
+    {"", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, "not measured: fits 16 KiB of shared memory"},
+    {"", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, "not measured: fits 16 KiB of shared memory"},
 };
 static_assert(std::all_of(std::begin(kRows), std::end(kRows),
                           [](const BackwardRow& row) { return row.is_consistent(); }),
               "threads of a row's scores and of its sums differ, or chunks do not fill a block");
 
-/// Whether the gradients of the scores are stored by dK's kernel for dQ's (attention_backward_dq_stored.comp), in
-/// `mebibytes` at most, as long as that is room for `tasks` workgroups of dK's kernel at a time. Five products instead
-/// of seven, for memory traffic.
+/// Where the gradients of the scores are stored by dK's kernel for dQ's (attention_backward_dq_stored.comp): five
+/// products instead of seven, for memory traffic. In `kibibytes`, or in what `tasks` workgroups of dK's kernel need:
+/// fewer at a time would not fill the device.
 struct StoredRow {
   const char* family;
-  std::int64_t max_dim;
   int sum_rows, sum_columns, chunk, lanes_x;
   std::int64_t kibibytes, tasks;
   const char* provenance;
 };
 
 constexpr StoredRow kStoredRows[] = {
-    {"lavapipe", 1 << 20, 4, 4, 16, 0, 64, 1, "not tuned: small, so that tests see several panels of a head"},
+    {"lavapipe", 4, 4, 16, 0, 64, 1, "not tuned: small, so that tests see several panels of a head"},
+    {"nvidia", 8, 4, 16, 0, 512 << 10, 128, "H100, fp32, D = 64 and 128, S = 4096: 1 GiB gains 1 %"},
 };
 
 // A compute unit of a slow GPU does this in a third of a second: tasks with more are cut into parts.
@@ -68,7 +68,7 @@ constexpr double kMostFlopsOfTask = 2e10;
 // Tasks of a dispatch whose tasks are cut: their sums rest in workspace2 in between.
 constexpr std::int64_t kTasksOfParts = 512;
 // Workgroups of a panel of stored gradients: their dispatches are not cut.
-constexpr std::int64_t kMostPanel = 4096;
+constexpr std::int64_t kMostPanel = 4096, kMostTasks = 65535;
 // The gradient of a broadcast mask is summed by this many workgroups, if there is so much to sum.
 constexpr std::int64_t kMaskTasks = 512, kMostMaskPartials = 16 << 20;
 // Stored gradients of scores take at most this share of a device's memory.
@@ -84,22 +84,37 @@ std::int64_t shared_bytes(const BackwardRow& row) {
                      sums = static_cast<std::int64_t>(row.chunk_rows) * row.slice / 4,
                      tile = static_cast<std::int64_t>(row.other) * (row.own / 4 + 1);
   const std::int64_t row_numbers = row.side == Side::kQueries ? row.own : row.other;
-  return 16 * (2 * std::max(scores, sums) + tile) + 12 * row_numbers + 16;
+  return 16 * (row.buffers * std::max(scores, sums) + tile) + 12 * row_numbers + 16;
 }
 
 /// Bytes of the shared arrays of attention_backward_dmask.comp with the row's tiles.
 std::int64_t mask_shared_bytes(const BackwardRow& row) {
   const std::int64_t scores = std::int64_t{1} * row.chunk * (row.own / 4 + row.other / 4 + 2);
   const std::int64_t side = std::max(row.own / row.score_rows, row.other / row.score_columns);
-  return 16 * 2 * scores + 4 * side * std::max(row.own, row.other) + 12 * row.own + 16;
+  return 16 * row.buffers * scores + 4 * side * std::max(row.own, row.other) + 12 * row.own + 16;
 }
 
 /// Places in Tiling::own, which begins with constant 16.
-enum OwnConstant : std::uint8_t { kOwnSlice = 6, kOwnWanted = 7, kOwnPanelBlocks = 9 };
+enum OwnConstant : std::uint8_t {
+  kOwnChunk = 2,
+  kOwnSlice = 6,
+  kOwnWanted = 7,
+  kOwnPanelBlocks = 9,
+  kOwnWholeHeads = 10
+};
 constexpr int kAllWanted = 3;
 
 void set_own(Tiling& tiling, std::initializer_list<int> values) {
   for (const int value : values) tiling.own.push_back(static_cast<std::uint32_t>(value));
+}
+
+/// Sets the constant by which kernels leave out the checks of columns.
+void set_whole_heads(Tiling& tiling, const AttentionProblem& problem) {
+  const std::int64_t chunk = tiling.own[kOwnChunk], slice = tiling.own[kOwnSlice];
+  bool whole = true;
+  for (const std::int64_t dim : {problem.head_dim_qk, problem.head_dim_v})
+    whole &= dim > 0 && dim % chunk == 0 && dim % slice == 0;
+  tiling.own[kOwnWholeHeads] = whole ? 1 : 0;
 }
 
 Tiling make_tiling(const BackwardRow& row, const GpuTraits& gpu) {
@@ -109,7 +124,7 @@ Tiling make_tiling(const BackwardRow& row, const GpuTraits& gpu) {
   tiling.block_q = row.side == Side::kQueries ? row.own : row.other;
   tiling.block_k = row.side == Side::kQueries ? row.other : row.own;
   set_own(tiling, {row.score_rows, row.score_columns, row.chunk, row.sum_rows, row.sum_columns, row.chunk_rows,
-                   row.slice, kAllWanted, row.lanes_x, 0});
+                   row.slice, kAllWanted, row.lanes_x, 0, 0, row.buffers});
   tiling.shared_bytes = std::max(shared_bytes(row), row.side == Side::kQueries ? mask_shared_bytes(row) : 0);
   return tiling;
 }
@@ -127,6 +142,7 @@ std::int64_t find_row(Side side, const AttentionProblem& problem, const GpuTrait
     if (candidate.shared_bytes > gpu.shared_bytes || candidate.workgroup_size > gpu.max_workgroup_size || !fills)
       continue;
     tiling = candidate;
+    set_whole_heads(tiling, problem);
     return 0;
   }
   return least;
@@ -139,18 +155,20 @@ void find_stored(const AttentionProblem& problem, const GpuTraits& gpu, VulkanCo
   const std::int64_t dim = std::max(problem.head_dim_qk, problem.head_dim_v);
   if (dim > slice || problem.head_dim_qk == 0) return;  // one workgroup has to see all columns
   for (const StoredRow& row : kStoredRows) {
-    if (gpu.family != row.family || dim > row.max_dim) continue;
+    if (gpu.family != row.family) continue;
     Tiling tiling;
     tiling.subgroup_size = keys.subgroup_size;
     tiling.workgroup_size = keys.block_q / row.sum_rows * (slice / row.sum_columns);
     tiling.block_q = keys.block_q, tiling.block_k = keys.block_k;
-    set_own(tiling, {4, 4, row.chunk, row.sum_rows, row.sum_columns, row.chunk, slice, kAllWanted, row.lanes_x, 0});
+    set_own(tiling, {4, 4, row.chunk, row.sum_rows, row.sum_columns, row.chunk, slice, kAllWanted, row.lanes_x, 0, 0});
     tiling.shared_bytes = std::int64_t{8} * row.chunk * (keys.block_q + slice);
     if (tiling.shared_bytes > gpu.shared_bytes || tiling.workgroup_size > gpu.max_workgroup_size ||
         tiling.workgroup_size % std::max(tiling.subgroup_size, 1) != 0)
       continue;
+    set_whole_heads(tiling, problem);
     config.third = tiling;
-    config.stored_bytes = std::min({row.kibibytes << 10, gpu.memory_bytes / kStoredShare, gpu.max_binding_bytes / 2});
+    config.stored_bytes = row.kibibytes << 10;
+    config.stored_most = std::min(gpu.memory_bytes / kStoredShare, gpu.max_binding_bytes / 2);
     config.stored_tasks = row.tasks;
     return;
   }
@@ -185,13 +203,10 @@ class BackwardProgram {
     const int lanes = std::min(kRowLanes, std::max(config_.tiling.subgroup_size, 1));
     Tiling tiling = plain_tiling();
     tiling.own = {static_cast<std::uint32_t>(lanes)};
-    KernelPass pass;
-    if (problem_.has(kFeatureFloatMask)) {  // looks at masks of lowest floats
+    KernelPass pass = plain_pass("attention_backward_delta", tiling, kFeatureLseGradient);
+    if (problem_.has(kFeatureFloatMask))  // looks at masks of lowest floats
       pass.key = pipeline_key("attention_backward_delta", problem_, tiling,
                               kFeatureLseGradient | kFeatureFloatMask | kFeatureBand, vector_loads_);
-    } else {
-      pass = plain_pass("attention_backward_delta", tiling, kFeatureLseGradient);
-    }
     pass.tasks = blocks(rows, tiling.workgroup_size / lanes);
     pass.flops = 2.0 * static_cast<double>(rows) * static_cast<double>(problem_.head_dim_v);
     program_.workspace_bytes = (problem_.has(kFeatureFloatMask) ? 8 : 4) * rows;
@@ -219,12 +234,14 @@ class BackwardProgram {
     const Tiling& tiling = config_.second;
     const std::int64_t blocks_k = blocks(problem_.seq_k, tiling.block_k), group = problem_.group_size(),
                        blocks_q = blocks(problem_.seq_q, tiling.block_q), heads = problem_.batch * problem_.heads_kv;
-    const std::int64_t task_bytes = 4 * group * blocks_q * tiling.block_q * tiling.block_k;
-    const std::int64_t tasks = heads * blocks_k;
+    const std::int64_t task_bytes = 4 * group * blocks_q * tiling.block_q * tiling.block_k, tasks = heads * blocks_k;
     if (config_.stored_bytes == 0 || tasks == 0 || task_bytes == 0) return false;
-    std::int64_t panel =
-        std::min({config_.stored_bytes / task_bytes, tasks, kMostPanel / std::max<std::int64_t>(1, group)});
-    if (panel < std::min(std::max<std::int64_t>(1, config_.stored_tasks), tasks)) return false;
+    const std::int64_t least = std::min(std::max<std::int64_t>(1, config_.stored_tasks), tasks);
+    const std::int64_t bytes = std::min(std::max(config_.stored_bytes, least * task_bytes), config_.stored_most);
+    std::int64_t panel = std::min({bytes / task_bytes, tasks, kMostPanel / std::max<std::int64_t>(1, group)});
+    // dQ's part of a panel is one dispatch.
+    panel = std::min(panel, std::max<std::int64_t>(1, kMostTasks / (group * blocks_q)) * blocks_k);
+    if (panel < least || group * blocks_q > kMostTasks) return false;
     if (panel >= blocks_k) panel = panel / blocks_k * blocks_k;  // whole heads
     const KernelPass keys = dkv_pass(panel);
     Tiling third = config_.third;
@@ -232,8 +249,7 @@ class BackwardProgram {
     const PipelineKey queries = plain_pass("attention_backward_dq_stored", third, kFeatureBand).key;
     if (keys.flops / static_cast<double>(tasks) > kMostFlopsOfTask) return false;  // has to be cut into parts
 
-    std::int64_t count = 0;
-    for (std::int64_t first = 0; first < tasks; first += count) {
+    for (std::int64_t first = 0, count = 0; first < tasks; first += count) {
       // A panel that is no whole heads ends with its head.
       count = panel >= blocks_k ? std::min(panel, tasks - first) : std::min(panel, blocks_k - first % blocks_k);
       add_panel(keys, queries, first, count);

@@ -34,11 +34,12 @@ void set_outputs(BackwardOutputs& outputs, const AttentionArgs& args);
 /// A row of a tuning table, fitted to a problem and a device.
 struct VulkanConfig {
   Kernel kernel = Kernel::kForward;
-  Tiling tiling;                  ///< of the forward or decode kernel; backward: of dQ
-  Tiling second;                  ///< backward: of dK and dV
-  Tiling third;                   ///< backward: of dQ from stored gradients of scores
-  std::int64_t stored_bytes = 0;  ///< backward: most memory for such gradients; 0: they are made anew for dQ
-  std::int64_t stored_tasks = 0;  ///< backward: workgroups of dK and dV whose gradients have to fit in it at least
+  Tiling tiling;  ///< of the forward or decode kernel; backward: of dQ
+  Tiling second;  ///< backward: of dK and dV
+  Tiling third;   ///< backward: of dQ from stored gradients of scores
+  /// Backward: memory for such gradients, and the most of it if that has no room for those of `stored_tasks` workgroups
+  /// of dK and dV at a time; 0: they are made anew for dQ.
+  std::int64_t stored_bytes = 0, stored_most = 0, stored_tasks = 0;
   std::int64_t splits = 1, split_keys = 0;
   BackwardOutputs outputs;
   std::string row;  ///< the table row's name, for explain()
@@ -78,6 +79,10 @@ PipelineKey pipeline_key(const std::string& shader, const AttentionProblem& prob
 
 /// The subgroup size that kernels are built for: `wanted` where the device can require it, what it has otherwise.
 int pick_subgroup(const GpuTraits& gpu, int wanted);
+
+/// The head size that a kernel is built for, of one that its tiles want. Software devices compile for seconds and multiply for
+/// milliseconds, so there powers of two share a pipeline.
+int padded_dim(const GpuTraits& gpu, int dim);
 
 // One pair a family of kernels: plan_forward.cpp, plan_decode.cpp, plan_backward.cpp.
 std::variant<VulkanConfig, Rejection> fit_forward(const AttentionProblem& problem, const DeviceInfo& device);

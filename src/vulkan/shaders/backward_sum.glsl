@@ -80,7 +80,8 @@ void add_tile(int operand, vec4 pairs[PAIRS4], int next, inout vec4 sums[SUMS4])
       fetch_next(next);
     }
     multiply_tile(buffer_index, row, sums);
-    buffer_index = 1 - buffer_index;
+    buffer_index = BUFFERS - 1 - buffer_index;
+    if (BUFFERS == 1) barrier();
     if (more) store_rows(buffer_index);
     barrier();
   }

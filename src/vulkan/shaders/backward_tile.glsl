@@ -21,6 +21,7 @@ layout(constant_id = 21) const int CHUNK_ROWS = 16;  // other rows in shared mem
 layout(constant_id = 22) const int SLICE = 64;       // columns of the gradients in a workgroup
 layout(constant_id = 24) const int LANES_X = 0;      // see thread_grid.glsl
 layout(constant_id = 26) const int WHOLE_HEADS = 0;  // 1: both head sizes are multiples of CHUNK and of SLICE
+layout(constant_id = 27) const int BUFFERS = 2;      // 1: larger chunks fit, for a barrier more
 
 #ifdef OWNS_QUERIES
 const int OWN = BLOCK_Q, OTHER = BLOCK_K;
@@ -44,7 +45,7 @@ const int SUM_STAGE = 0, ROW_LOADS = 0;
 const int STAGE = SCORE_STAGE > SUM_STAGE ? SCORE_STAGE : SUM_STAGE;
 const int FETCHES = NEXT_LOADS > ROW_LOADS ? NEXT_LOADS : ROW_LOADS;
 
-shared vec4 stage[2 * STAGE];      // double-buffered
+shared vec4 stage[BUFFERS * STAGE];
 shared vec2 row_numbers[BLOCK_Q];  // lse, in the scores' unit, and delta of a block of queries
 shared float row_factors[NATURAL_SCORES ? BLOCK_Q : 1];  // see attention_backward_delta.comp
 shared uint any_in_sight;
@@ -124,7 +125,9 @@ ELEMENT4 key_row4(int operand, int row, int column) {
 // --- S and dP: products over columns, chunk by chunk ---
 //
 // While a chunk is multiplied the next one is on its way into `fetched`, also from one product to the next and from tile
-// to tile: a wait for memory at the start of each would take a quarter of the time (measured on an H100).
+// to tile: a wait for memory at the start of each would take a quarter of the time (measured on an H100). For the same
+// reason a chunk has to be work for longer than memory takes to answer: 512 multiply-adds a thread where 8 subgroups
+// share an H100's multiprocessor.
 ELEMENT4 fetched[FETCHES];
 
 // What to fetch while the last chunk of a product is multiplied. NEXT_TILE: next_tile() of the kernel decides.
@@ -200,7 +203,8 @@ void multiply_rows(int operand, int columns, int next, out vec4 sums[PAIRS4]) {
       fetch_next(next);
     }
     multiply_chunk(buffer_index, sums);
-    buffer_index = 1 - buffer_index;
+    buffer_index = BUFFERS - 1 - buffer_index;
+    if (BUFFERS == 1) barrier();
     if (more) store_chunk(buffer_index);
     barrier();
   }
