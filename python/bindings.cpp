@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "aule/aule.hpp"
+#include "aule/profiles.hpp"
 #include "bindings.hpp"
 
 namespace nb = nanobind;
@@ -71,17 +72,20 @@ bool attention_quick(nb::handle q, nb::handle k, nb::handle v, nb::handle out, b
 std::string explain(nb::handle q, nb::handle k, nb::handle v, nb::handle mask, nb::handle alibi_slopes,
                     nb::handle sinks, int causal, std::int64_t window_left, std::int64_t window_right,
                     std::optional<double> scale, double softcap, double dropout_p, const std::string& backend,
-                    bool backward) {
+                    bool backward, const std::string& profile) {
   const Rules rules{mask, alibi_slopes, sinks, causal, window_left, window_right, scale, softcap, dropout_p};
-  return aule::explain(to_tensor(q), to_tensor(k), to_tensor(v), rules.options(backend),
-                       backward ? aule::Pass::kBackward : aule::Pass::kForward);
+  const aule::Pass pass = backward ? aule::Pass::kBackward : aule::Pass::kForward;
+  const aule::Tensor tensors[] = {to_tensor(q), to_tensor(k), to_tensor(v)};
+  if (profile.empty()) return aule::explain(tensors[0], tensors[1], tensors[2], rules.options(backend), pass);
+  return aule::explain_profile(profile, tensors[0], tensors[1], tensors[2], rules.options(backend), pass);
 }
 
-std::vector<std::tuple<std::string, std::string, std::string>> devices() {
-  std::vector<std::tuple<std::string, std::string, std::string>> result;
-  for (const aule::DeviceDescription& device : aule::devices())
-    result.emplace_back(device.backend, device.name, device.details);
-  return result;
+using Rows = std::vector<std::tuple<std::string, std::string, std::string>>;
+
+Rows to_rows(const std::vector<aule::DeviceDescription>& devices) {
+  Rows rows;
+  for (const aule::DeviceDescription& device : devices) rows.emplace_back(device.backend, device.name, device.details);
+  return rows;
 }
 
 /// A class `name` that derives from aule.Error and a built-in exception; kept alive by the module.
@@ -157,7 +161,8 @@ NB_MODULE(_core, module) {
   aule::python::bind_context(module);
   module.def("from_dlpack", &aule::python::from_dlpack, "array"_a);
   module.def("empty_dlpack", &aule::python::empty_dlpack, "sizes"_a, "dtype"_a);
-  module.def("devices", &devices);
+  module.def("devices", [] { return to_rows(aule::devices()); });
+  module.def("unavailable", [] { return to_rows(aule::unavailable_backends()); });
   module.def("set_num_threads", &aule::set_num_threads, "count"_a);
   module.def("num_threads", &aule::num_threads);
   module.def("version", &aule::version);

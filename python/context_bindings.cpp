@@ -100,8 +100,13 @@ void bind_context(nb::module_& module) {
             return context.tensor(sizes, static_cast<DType>(dtype));
           },
           "sizes"_a, "dtype"_a)
-      .def("attention", &attention)
-      .def("attention_backward", &attention_backward)
+      .def("attention", &attention, "q"_a, "k"_a, "v"_a, "out"_a, "lse"_a.none(), "mask"_a.none(),
+           "alibi_slopes"_a.none(), "sinks"_a.none(), "causal"_a, "window_left"_a, "window_right"_a, "scale"_a.none(),
+           "softcap"_a, "dropout_p"_a, "dropout_seed"_a)
+      .def("attention_backward", &attention_backward, "q"_a, "k"_a, "v"_a, "out"_a, "lse"_a, "dout"_a, "dlse"_a.none(),
+           "dq"_a.none(), "dk"_a.none(), "dv"_a.none(), "dmask"_a.none(), "dsinks"_a.none(), "mask"_a.none(),
+           "alibi_slopes"_a.none(), "sinks"_a.none(), "causal"_a, "window_left"_a, "window_right"_a, "scale"_a.none(),
+           "softcap"_a, "dropout_p"_a, "dropout_seed"_a)
       .def("synchronize", &AttentionContext::synchronize, nb::call_guard<nb::gil_scoped_release>())
       .def("shutdown", &AttentionContext::shutdown, nb::call_guard<nb::gil_scoped_release>())
       .def("device",

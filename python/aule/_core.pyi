@@ -23,7 +23,10 @@ def attention_backward(*arguments: Any) -> None:
 
 def explain(*arguments: Any) -> str:
     """aule::explain: q, k, v, mask, alibi_slopes, sinks, causal, window_left, window_right, scale, softcap, dropout_p,
-    backend, backward."""
+    backend, backward, profile (a name of device_profiles(); "": this machine)."""
+
+def device_profiles() -> list[str]:
+    """Recorded GPUs that explain knows."""
 
 def attention_quick(q: Any, k: Any, v: Any, out: Any, is_causal: bool, scale: float | None, enable_gqa: bool) -> bool:
     """The forward pass of a plain call on tensors with DLPack's exchange interface; False: it is not plain, nothing was
@@ -63,6 +66,9 @@ class Context:
 
 def devices() -> list[tuple[str, str, str]]:
     """Back end, name and details of each device."""
+
+def unavailable() -> list[tuple[str, str, str]]:
+    """Back end, "" and the reason of each one that has nothing to run on here."""
 
 def set_num_threads(count: int) -> None:
     """aule::set_num_threads."""

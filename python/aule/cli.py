@@ -97,6 +97,8 @@ def info(_: argparse.Namespace) -> int:
     print("\ndevices, the preferred one first")
     for backend, name, details in _core.devices():
         print(f"  {backend:<12}{name}" + (f": {details}" if details else ""))
+    for backend, _name, reason in _core.unavailable():
+        print(f"  {backend:<12}not here: {reason}")
     return 0
 
 
@@ -116,7 +118,7 @@ def explain(arguments: argparse.Namespace) -> int:
         answer = _core.explain(
             *tensors, mask, per_head if arguments.alibi else None, per_head if arguments.sinks else None,
             CAUSAL.index(arguments.causal), *arguments.window, arguments.scale, arguments.softcap, arguments.dropout,
-            arguments.backend, arguments.backward,
+            arguments.backend, arguments.backward, arguments.profile,
         )  # fmt: skip
     except (ValueError, TypeError, RuntimeError) as error:
         print(f"aule explain: {error}", file=sys.stderr)
@@ -284,6 +286,10 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("--alibi", action="store_true", help="with ALiBi slopes")
     command.add_argument("--sinks", action="store_true", help="with attention sinks")
     command.add_argument("--backend", default="", help="ask for this back end only")
+    command.add_argument(
+        "--profile", default="", metavar="GPU",
+        help=f"a recorded GPU instead of this machine: {', '.join(_core.device_profiles()) or 'none in this build'}",
+    )  # fmt: skip
     command.set_defaults(run=explain)
 
     command = commands.add_parser("verify", help="check the results on this machine", description=verify.__doc__)

@@ -88,6 +88,8 @@ class Backend {
   virtual std::string name() const = 0;
   virtual const DeviceInfo& device() const = 0;
   virtual std::string details() const = 0;
+  /// Why nothing can run on it here (no driver, no device); empty: something can.
+  virtual std::string unavailable() const { return {}; }
   /// Pure: depends on the problem and device() only. No allocation, no driver.
   virtual PlanResult plan(const AttentionProblem& problem) const = 0;
   /// Why this back end, though it may run the problem, leaves it to the ones behind it unless it is asked for by name;

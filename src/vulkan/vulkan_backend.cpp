@@ -92,8 +92,12 @@ class VulkanBackend final : public Backend {
 
   std::string details() const override {
     find_device();
-    if (!reason_.empty()) return reason_;
     return describe(info_);
+  }
+
+  std::string unavailable() const override {
+    find_device();
+    return reason_;
   }
 
   PlanResult plan(const AttentionProblem& problem) const override {
