@@ -155,7 +155,8 @@ NB_MODULE(_core, module) {
              "scale"_a.none(), "softcap"_a, "dropout_p"_a, "dropout_seed"_a, "backend"_a, "num_threads"_a);
   module.def("explain", &explain, "q"_a, "k"_a, "v"_a, "mask"_a.none(), "alibi_slopes"_a.none(), "sinks"_a.none(),
              "causal"_a, "window_left"_a, "window_right"_a, "scale"_a.none(), "softcap"_a, "dropout_p"_a, "backend"_a,
-             "backward"_a);
+             "backward"_a, "profile"_a = "");
+  module.def("device_profiles", &aule::device_profiles);
   module.def("attention_quick", &attention_quick, "q"_a, "k"_a, "v"_a, "out"_a, "is_causal"_a, "scale"_a.none(),
              "enable_gqa"_a);
   aule::python::bind_context(module);
