@@ -156,6 +156,7 @@ std::vector<DeviceDescription> devices() {
   return translate_exceptions([] {
     std::vector<DeviceDescription> list;
     for (const auto& backend : default_dispatcher().backends()) {
+      if (backend->device().name.empty()) continue;  // unavailable_backends() says why
       list.push_back({backend->name(), backend->device().name, backend->details()});
     }
     return list;
