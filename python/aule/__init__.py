@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._errors import DeviceLost, Error, InvalidArgument, InvalidDType, InvalidRank, OutOfMemory, Unsupported
+from .context import AttentionContext, GpuTensor
 from .ops import Device, devices, explain, flash_attention, num_threads, set_num_threads
 
 if TYPE_CHECKING:
@@ -56,9 +57,11 @@ def installed() -> bool:
 
 
 __all__ = [
+    "AttentionContext",
     "Device",
     "DeviceLost",
     "Error",
+    "GpuTensor",
     "InvalidArgument",
     "InvalidDType",
     "InvalidRank",

@@ -9,13 +9,17 @@ import sys
 from typing import Any
 
 from . import _core
-from ._errors import InvalidArgument, Unsupported
-from ._rules import Rules, check_heads
+from ._errors import InvalidArgument, InvalidDType, Unsupported
+from ._rules import Rules, check_sizes
 
 #: (address, dtype code, sizes, strides in elements)
 Description = tuple[int, int, tuple[int, ...], tuple[int, ...]]
 #: aule::DType by NumPy's names; bfloat16 is ml_dtypes'.
-_DTYPE_CODES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 3, "bool": 4}
+DTYPE_CODES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 3, "bool": 4}
+
+
+def _dtype_name(description: Description) -> str:
+    return next(name for name, code in DTYPE_CODES.items() if code == description[1])
 
 
 def _is_numpy(array: Any) -> bool:
@@ -24,7 +28,7 @@ def _is_numpy(array: Any) -> bool:
 
 
 def _describe_numpy(name: str, array: Any) -> Description:
-    code = _DTYPE_CODES.get(array.dtype.name)
+    code = DTYPE_CODES.get(array.dtype.name)
     if code is None:
         raise TypeError(f"{name}: expected float32, float64, float16, bfloat16 or bool elements, got {array.dtype}")
     if not array.dtype.isnative:
@@ -37,7 +41,7 @@ def _describe_numpy(name: str, array: Any) -> Description:
     return array.ctypes.data, code, array.shape, tuple(stride // itemsize for stride in array.strides)
 
 
-def _describe(name: str, array: Any, alive: list[Any]) -> Description | None:
+def describe(name: str, array: Any, alive: list[Any]) -> Description | None:
     """The core's description of an argument; `alive` gets what must outlive the call."""
     if array is None:
         return None
@@ -59,7 +63,7 @@ def _describe(name: str, array: Any, alive: list[Any]) -> Description | None:
 
 
 def _describe_required(name: str, array: Any, alive: list[Any]) -> Description:
-    description = _describe(name, array, alive)
+    description = describe(name, array, alive)
     if description is None:
         raise TypeError(f"{name}: expected a torch tensor, a NumPy array or a DLPack object, got None")
     if len(description[2]) < 2:
@@ -80,17 +84,22 @@ def _with_heads(name: str, description: Description, heads: int) -> Description:
 def _read(
     query: Any, key: Any, value: Any, mask: Any, alibi_slopes: Any, sinks: Any, enable_gqa: bool, alive: list[Any]
 ) -> tuple[list[Description], list[Description | None]]:
-    """q, k, v and the optional tensors; checks what the core does not know of: SDPA's rule for heads."""
+    """q, k, v and the optional tensors, checked by SDPA's rules and with the names of the Python arguments."""
     tensors = [
         _describe_required(name, array, alive) for name, array in (("query", query), ("key", key), ("value", value))
     ]
-    check_heads(tensors[0][2], tensors[1][2], tensors[2][2], enable_gqa)
-    heads = max(tensor[2][-3] if len(tensor[2]) > 2 else 1 for tensor in tensors[1:])
-    tensors[1:] = [_with_heads(n, t, heads) for n, t in zip(("key", "value"), tensors[1:], strict=True)]
     others = [
-        _describe(name, array, alive)
+        describe(name, array, alive)
         for name, array in (("attn_mask", mask), ("alibi_slopes", alibi_slopes), ("sinks", sinks))
     ]
+    for name, tensor in zip(("key", "value"), tensors[1:], strict=True):
+        if tensor[1] != tensors[0][1]:
+            given = (_dtype_name(tensors[0]), _dtype_name(tensor))
+            raise InvalidDType(f"{name}: expected {given[0]} elements as query, got {given[1]}")
+    mask_sizes = None if others[0] is None else others[0][2]
+    check_sizes(tensors[0][2], tensors[1][2], tensors[2][2], mask_sizes, enable_gqa)
+    heads = max(tensor[2][-3] if len(tensor[2]) > 2 else 1 for tensor in tensors[1:])
+    tensors[1:] = [_with_heads(n, t, heads) for n, t in zip(("key", "value"), tensors[1:], strict=True)]
     return tensors, others
 
 

@@ -254,7 +254,9 @@ def _check_numbers(torch: Any, row: Row, results: tuple[Any, ...], tensors: dict
         for name, actual, expected, yard in zip(("out", *QKV), results, truth, plain, strict=False):
             heads = slice(head * group, (head + 1) * group) if name in ("out", "q") else slice(head, head + 1)
             values = actual[batch : batch + 1, heads].detach().double().numpy()
-            comparison = compare(name, values, expected, yard, row.case.dtype, 2.0**-23 * float(np.abs(expected).max()))
+            # Rows with one visible key: their gradient is exactly 0, and rounding is relative to what cancels.
+            rounding = 8 * 2.0**-23 * float(np.abs(expected).max())
+            comparison = compare(name, values, expected, yard, row.case.dtype, rounding)
             if not comparison.ok:
                 raise ArithmeticError(f"{row.case}, {row.threads} threads: {comparison.where}")
             used = max(used, comparison.used)

@@ -76,23 +76,31 @@ def read_window(window: Any) -> tuple[int, int]:
 
 
 def read_number(name: str, value: Any) -> float:
-    """A Python number or anything that converts to one, such as a tensor without dimensions.
+    """A Python number or anything without dimensions that converts to one, such as a tensor or NumPy scalar.
 
     Raises:
-        TypeError: it does not.
+        TypeError: it is none.
     """
     if isinstance(value, (float, int)):
         return float(value)
-    try:
+    if hasattr(value, "__float__") and getattr(value, "ndim", 0) == 0:
         return float(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__}") from None
+    raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
 
 
 def read_rules(
-    has_mask: bool, dropout_p: Any, is_causal: Any, scale: Any, causal: Any, window: Any, softcap: Any
+    has_mask: bool,
+    dropout_p: Any,
+    is_causal: Any,
+    scale: Any,
+    causal: Any,
+    window: Any,
+    softcap: Any,
+    enable_gqa: Any,
 ) -> Rules:
     """The rules of a call; checks each argument by itself and those that exclude each other."""
+    if enable_gqa is not True and enable_gqa is not False:
+        raise TypeError(f"enable_gqa: expected a bool, got {type(enable_gqa).__name__}")
     code = read_causal(is_causal, causal, has_mask)
     left, right = read_window(window)
     dropout = read_number("dropout_p", dropout_p)
@@ -106,6 +114,50 @@ def read_rules(
         read_number("softcap", softcap),
         dropout,
     )
+
+
+Shape = tuple[int, ...]
+
+
+def check_sizes(query: Shape, key: Shape, value: Shape, mask: Shape | None, enable_gqa: bool) -> None:
+    """Sizes that have to agree. The core checks them too; here the names are those of the Python arguments.
+
+    Raises:
+        RuntimeError, ValueError: they do not agree.
+    """
+    if query[-1] != key[-1]:
+        raise InvalidArgument(f"key: expected head_dim {query[-1]} as query {tuple(query)}, got {tuple(key)}")
+    if key[-2] != value[-2]:
+        raise InvalidArgument(f"value: expected seq_k {key[-2]} as key {tuple(key)}, got {tuple(value)}")
+    check_heads(query, key, value, enable_gqa)
+    leading = _broadcast_leading(query[:-3], key[:-3], value[:-3])
+    if mask is None:
+        return
+    rank = max(len(query), len(key), len(value))
+    heads = max(query[-3] if len(query) > 2 else 1, key[-3] if len(key) > 2 else 1)
+    full = (*leading, heads, query[-2], key[-2]) if rank > 2 else (query[-2], key[-2])
+    fits = len(mask) <= len(full) and all(
+        size in (1, wanted) for size, wanted in zip(reversed(mask), reversed(full), strict=False)
+    )
+    if not fits:
+        raise InvalidArgument(f"attn_mask: expected sizes that broadcast to {full}, got {tuple(mask)}")
+
+
+def _broadcast_leading(*shapes: Shape) -> Shape:
+    """The sizes before heads, which broadcast as PyTorch's matmul does."""
+    if shapes[0] == shapes[1] == shapes[2]:
+        return shapes[0]
+    result = []
+    for d in range(max(map(len, shapes)), 0, -1):
+        sizes = [shape[-d] for shape in shapes if len(shape) >= d]
+        size = next((size for size in sizes if size != 1), 1)
+        if any(other not in (1, size) for other in sizes):
+            given = ", ".join(str(tuple(shape)) for shape in shapes)
+            raise InvalidArgument(
+                f"query, key, value: expected leading sizes that broadcast, got {given} before their heads"
+            )
+        result.append(size)
+    return tuple(result)
 
 
 def check_heads(query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], enable_gqa: bool) -> None:

@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn.attention.bias import CausalBias, CausalVariant
 
 from ._errors import InvalidArgument, InvalidDType, InvalidRank, Unsupported
-from ._rules import check_heads
 
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -50,68 +49,42 @@ def check_tensors(query: Any, key: Any, value: Any, mask: Any) -> None:
     if dtype not in FLOATS:
         expected = f"query: expected float32, float16, bfloat16 or float64 elements, got {dtype}"
         raise Unsupported(expected) if dtype.is_floating_point or dtype.is_complex else InvalidDType(expected)
+    for name, tensor in (("query", query), ("key", key), ("value", value), ("attn_mask", mask)):
+        if tensor is not None and tensor.layout is not torch.strided:
+            raise InvalidArgument(f"{name}: expected a strided tensor, got layout {tensor.layout}")
     if mask is not None and mask.device != query.device:
         raise InvalidArgument(f"attn_mask: expected device {query.device} as query, got {mask.device}")
 
 
-def check_shapes(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, enable_gqa: bool) -> None:
-    """Sizes that have to agree. The core checks them again; here the names are those of the Python arguments."""
-    if query.shape[-1] != key.shape[-1]:
-        raise InvalidArgument(
-            f"key: expected head_dim {query.shape[-1]} as query {tuple(query.shape)}, got {tuple(key.shape)}"
-        )
-    if key.shape[-2] != value.shape[-2]:
-        raise InvalidArgument(
-            f"value: expected seq_k {key.shape[-2]} as key {tuple(key.shape)}, got {tuple(value.shape)}"
-        )
-    check_heads(query.shape, key.shape, value.shape, enable_gqa)
-    # Heads have been seen to; the sizes before them broadcast as PyTorch's matmul does.
-    leading = _broadcast_leading(query.shape[:-3], key.shape[:-3], value.shape[:-3])
-    if mask is None:
-        return
-    heads = max(query.shape[-3] if query.ndim > 2 else 1, key.shape[-3] if key.ndim > 2 else 1)
-    full = (*leading, heads, query.shape[-2], key.shape[-2])
-    rank = max(query.ndim, key.ndim, value.ndim)
-    full = full[len(full) - rank :] if rank < len(full) else full
-    fits = mask.ndim <= len(full) and all(
-        size in (1, wanted) for size, wanted in zip(reversed(mask.shape), reversed(full), strict=False)
-    )
-    if not fits:
-        raise InvalidArgument(f"attn_mask: expected sizes that broadcast to {full}, got {tuple(mask.shape)}")
-
-
-def _broadcast_leading(query: Any, key: Any, value: Any) -> tuple[int, ...]:
-    try:
-        return tuple(torch.broadcast_shapes(query, key, value))
-    except RuntimeError:
-        raise InvalidArgument(
-            "query, key, value: expected leading sizes that broadcast, got "
-            f"{tuple(query)}, {tuple(key)} and {tuple(value)} before heads"
-        ) from None
-
-
-def read_causal_bias(mask: Any, is_causal: bool, causal: Any) -> tuple[Any, bool, Any]:
-    """torch's CausalBias as a rule instead of a mask."""
+def read_causal_bias(query: Any, key: Any, mask: Any, is_causal: bool, causal: Any) -> tuple[Any, bool, Any]:
+    """torch's CausalBias as a rule instead of a mask: (mask, is_causal, causal)."""
     if not isinstance(mask, CausalBias):
         return mask, is_causal, causal
     if is_causal or causal:
         raise InvalidArgument("CausalBias should not be used with causal=True")
-    top_left = mask.variant == CausalVariant.UPPER_LEFT or mask.seq_len_q == mask.seq_len_kv
-    return None, False, "top-left" if top_left else "bottom-right"
+    if mask.variant == CausalVariant.UPPER_LEFT:
+        return None, False, "top-left"
+    sizes = (query.shape[-2], key.shape[-2]) if isinstance(query, Tensor) and isinstance(key, Tensor) else None
+    if sizes is not None and sizes != (mask.seq_len_q, mask.seq_len_kv):
+        raise InvalidArgument(
+            f"attn_mask: expected a CausalBias for (seq_q, seq_k) = {sizes}, got {(mask.seq_len_q, mask.seq_len_kv)}"
+        )
+    return None, False, "bottom-right"
 
 
-def autocast(tensors: list[Any]) -> list[Any]:
+def autocast(query: Any, *others: Any) -> tuple[Any, ...]:
     """What autocast does to the arguments of PyTorch's function: floats (not doubles) become its half type."""
-    kind = tensors[0].device.type
-    if not torch.is_autocast_enabled(kind):
+    tensors = (query, *others)
+    kind = query.device.type if isinstance(query, Tensor) else "meta"
+    if kind not in ("cpu", "cuda") or not torch.is_autocast_enabled(kind):
         return tensors
     dtype = torch.get_autocast_dtype(kind)
-    return [
+    return tuple(
         tensor.to(dtype)
         if isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.dtype != torch.float64
         else tensor
         for tensor in tensors
-    ]
+    )
 
 
 def regular(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -142,6 +115,13 @@ def _spread(tensor: Tensor, leading: Any, heads: int) -> Tensor:
     return tensor.expand(*leading, heads, *tensor.shape[-2:])
 
 
+def resolved(tensor: Any) -> Any:
+    """The values of a lazily negated view (x.conj().imag); other tensors as they are."""
+    if tensor is None or torch.compiler.is_compiling() or not tensor.is_neg():  # tracing sees no lazy views
+        return tensor
+    return tensor.resolve_neg()
+
+
 def as_float32(name: str, tensor: Any) -> Any:
     """alibi_slopes and sinks, which the core reads as float32."""
     if tensor is None:
@@ -150,4 +130,4 @@ def as_float32(name: str, tensor: Any) -> Any:
         raise TypeError(f"{name}: expected a torch tensor or None, got {type(tensor).__name__}")
     if name == "alibi_slopes" and tensor.requires_grad and torch.is_grad_enabled():
         raise Unsupported("alibi_slopes: expected a tensor that does not require gradients, got one that does")
-    return tensor if tensor.dtype == torch.float32 else tensor.float()
+    return resolved(tensor if tensor.dtype == torch.float32 else tensor.float())

@@ -18,12 +18,14 @@ from torch.autograd import forward_ad
 
 from . import _composite, _core
 from ._errors import Unsupported
-from ._rules import NONE, TOP_LEFT, Rules, read_rules
-from ._torch_arguments import as_float32, autocast, check_shapes, check_tensors, read_causal_bias, regular
-from ._torch_ops import DTYPE_CODES, DirectAttention, draw_seed, forward, seed_value
+from ._rules import NONE, TOP_LEFT, Rules, check_sizes, read_rules
+from ._torch_arguments import as_float32, autocast, check_tensors, read_causal_bias, regular, resolved
+from ._torch_ops import DTYPE_CODES, HAS_EXCHANGE, DirectAttention, draw_seed, forward, is_eager, seed_value
 
-#: PyTorch's own function. integrations/sdpa.py replaces it by the dispatcher's kernel, under which it puts itself.
-stock_attention: Callable[..., Tensor] = torch.ops.aten.scaled_dot_product_attention.default
+#: aule::kMaxRank
+MAX_RANK = 8
+#: PyTorch's own function, whatever torch.nn.functional's name is bound to; serves nested tensors too.
+_stock_attention: Callable[..., Tensor] = torch._C._nn.scaled_dot_product_attention
 
 
 def _is_dual(tensor: Any) -> bool:
@@ -32,6 +34,8 @@ def _is_dual(tensor: Any) -> bool:
 
 def pytorch_reason(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> str | None:
     """Why a call has to be computed by PyTorch, or None: a full sentence's second half."""
+    if max(query.ndim, key.ndim, value.ndim) > MAX_RANK:
+        return f"more than {MAX_RANK} dimensions"
     if torch.compiler.is_compiling():
         return None if query.device.type in ("cpu", "meta") else f"device '{query.device.type}' has no back end here"
     if torch._C._functorch.peek_interpreter_stack() is not None:
@@ -55,7 +59,7 @@ def _run_pytorch(
     if backend:
         raise Unsupported(f"backend: expected None, because this call goes to PyTorch ({reason}), got {backend!r}")
     if rules.is_sdpa and alibi is None and sinks is None and not return_lse and (mask is None or rules.causal == NONE):
-        return stock_attention(
+        return _stock_attention(
             query, key, value, mask, rules.dropout_p, rules.causal == TOP_LEFT, scale=rules.scale, enable_gqa=enable_gqa
         )
     if query.is_nested or query.device.type not in ("cpu", "meta"):
@@ -71,11 +75,45 @@ def flash_attention(
     causal: Any, window: Any, softcap: Any, alibi: Any, sinks: Any, return_lse: bool, backend: str,
 ) -> Any:  # fmt: skip
     """`aule.flash_attention` for torch tensors."""
-    mask, is_causal, causal = read_causal_bias(mask, is_causal, causal)
-    rules = read_rules(mask is not None, dropout_p, is_causal, scale, causal, window, softcap)
-    if isinstance(query, Tensor) and torch.is_autocast_enabled(query.device.type):
-        query, key, value, mask = autocast([query, key, value, mask])
+    if (
+        mask is None and alibi is None and sinks is None and window is None and not return_lse and not backend
+        and causal is None and not softcap and dropout_p == 0.0
+    ):  # fmt: skip
+        out = quick(query, key, value, is_causal, scale, enable_gqa)
+        if out is not None:
+            return out
+    mask, is_causal, causal = read_causal_bias(query, key, mask, is_causal, causal)
+    rules = read_rules(mask is not None, dropout_p, is_causal, scale, causal, window, softcap, enable_gqa)
+    query, key, value, mask = autocast(query, key, value, mask)
     return attention(query, key, value, mask, alibi, sinks, rules, enable_gqa, return_lse, backend)
+
+
+def quick(query: Any, key: Any, value: Any, is_causal: Any, scale: Any, enable_gqa: Any) -> Tensor | None:
+    """A plain call without gradients, with as little Python as can be; None where anything is out of the ordinary.
+
+    Short calls live on this: the long way's checks take longer than 16 x 16 scores.
+    """
+    if torch.compiler.is_compiling() or not HAS_EXCHANGE:
+        return None
+    if type(query) is not Tensor or type(key) is not Tensor or type(value) is not Tensor:
+        return None
+    if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad):
+        return None
+    if (
+        (is_causal is not True and is_causal is not False)
+        or (enable_gqa is not True and enable_gqa is not False)
+        or (scale is not None and type(scale) is not float)
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or forward_ad._current_level >= 0
+        or not torch._C._get_flash_sdp_enabled()
+        or torch.is_autocast_enabled("cpu")
+        or (query.is_neg() or key.is_neg() or value.is_neg())
+        or torch.jit.is_tracing()
+    ):
+        return None
+    out = torch.empty_like(query)
+    return out if _core.attention_quick(query, key, value, out, is_causal, scale, enable_gqa) else None
 
 
 def attention(
@@ -90,14 +128,15 @@ def attention(
                 reason, query, key, value, mask, alibi, sinks, rules, enable_gqa, return_lse, backend
             )  # fmt: skip
     check_tensors(query, key, value, mask)
-    check_shapes(query, key, value, mask, enable_gqa)
+    check_sizes(query.shape, key.shape, value.shape, None if mask is None else mask.shape, enable_gqa)
     alibi, sinks = as_float32("alibi_slopes", alibi), as_float32("sinks", sinks)
-    query, key, value = regular(query, key, value)
+    query, key, value = (resolved(tensor) for tensor in regular(query, key, value))
+    mask = resolved(mask)
     if mask is not None and mask.ndim == 0:
         mask = mask[None]
     inputs = (query, key, value, mask, alibi, sinks)
     seed = draw_seed() if rules.dropout_p > 0 else None
-    if not _is_eager(inputs):
+    if not is_eager(inputs):
         out, lse = torch.ops.aule.attention_forward(*inputs, *rules, seed, backend)
     elif torch.is_grad_enabled() and _needs_grad(inputs):
         out, lse = DirectAttention.apply(*inputs, *rules, seed, backend)
@@ -110,18 +149,6 @@ def _all_tensors(*tensors: Any) -> bool:
     return all(isinstance(tensor, Tensor) for tensor in tensors)
 
 
-def _is_eager(tensors: tuple[Tensor | None, ...]) -> bool:
-    """Plain tensors in memory, and nobody watching: the operator may be left out."""
-    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
-        return False
-    for tensor in tensors:
-        if tensor is not None and (
-            (type(tensor) is not Tensor and type(tensor) is not torch.nn.Parameter) or tensor.device.type != "cpu"
-        ):
-            return False
-    return not torch.jit.is_tracing()
-
-
 def _needs_grad(tensors: tuple[Tensor | None, ...]) -> bool:
     return any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
@@ -131,16 +158,15 @@ def explain(
     causal: Any, window: Any, softcap: Any, alibi: Any, sinks: Any, return_lse: bool, backend: str, backward: bool,
 ) -> str:  # fmt: skip
     """`aule.explain` for torch tensors."""
-    mask, is_causal, causal = read_causal_bias(mask, is_causal, causal)
-    rules = read_rules(mask is not None, dropout_p, is_causal, scale, causal, window, softcap)
-    if isinstance(query, Tensor) and torch.is_autocast_enabled(query.device.type):
-        query, key, value, mask = autocast([query, key, value, mask])
+    mask, is_causal, causal = read_causal_bias(query, key, mask, is_causal, causal)
+    rules = read_rules(mask is not None, dropout_p, is_causal, scale, causal, window, softcap, enable_gqa)
+    query, key, value, mask = autocast(query, key, value, mask)
     if _all_tensors(query, key, value):
         reason = pytorch_reason(query, key, value, mask)
         if reason is not None:
             return f"PyTorch's own kernel: {reason}\n"
     check_tensors(query, key, value, mask)
-    check_shapes(query, key, value, mask, enable_gqa)
+    check_sizes(query.shape, key.shape, value.shape, None if mask is None else mask.shape, enable_gqa)
     query, key, value = regular(query, key, value)
     tensors = (query, key, value, mask, as_float32("alibi_slopes", alibi), as_float32("sinks", sinks))
     sizes = [

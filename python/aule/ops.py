@@ -13,6 +13,7 @@ from ._rules import read_rules
 
 #: torch.Tensor once the program has imported torch.
 _tensor_type: Any = None
+_torch_module: Any = None
 
 
 def _is_torch(query: Any, key: Any, value: Any) -> bool:
@@ -24,6 +25,16 @@ def _is_torch(query: Any, key: Any, value: Any) -> bool:
         if _tensor_type is None:
             return False
     return isinstance(query, _tensor_type) or isinstance(key, _tensor_type) or isinstance(value, _tensor_type)
+
+
+def _torch_half() -> Any:
+    """_torch_attention.py, imported when the first torch tensor comes."""
+    global _torch_module
+    if _torch_module is None:
+        from . import _torch_attention
+
+        _torch_module = _torch_attention
+    return _torch_module
 
 
 def flash_attention(
@@ -80,13 +91,11 @@ def flash_attention(
             what was expected and what was given. All but TypeErrors for wrong Python types are `aule.Error`.
     """
     if _is_torch(query, key, value):
-        from . import _torch_attention
-
-        return _torch_attention.flash_attention(
+        return _torch_half().flash_attention(
             query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa, causal, window, softcap,
             alibi_slopes, sinks, return_lse, backend or "",
         )  # fmt: skip
-    rules = read_rules(attn_mask is not None, dropout_p, is_causal, scale, causal, window, softcap)
+    rules = read_rules(attn_mask is not None, dropout_p, is_causal, scale, causal, window, softcap, enable_gqa)
     return _array_ops.flash_attention(
         query, key, value, attn_mask, alibi_slopes, sinks, rules, enable_gqa, return_lse, backend or ""
     )
@@ -117,13 +126,12 @@ def explain(
     backward: explain the gradient's pass. Raises what the call would raise.
     """
     if _is_torch(query, key, value):
-        from . import _torch_attention
-
-        return _torch_attention.explain(
+        text: str = _torch_half().explain(
             query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa, causal, window, softcap,
             alibi_slopes, sinks, return_lse, backend or "", backward,
         )  # fmt: skip
-    rules = read_rules(attn_mask is not None, dropout_p, is_causal, scale, causal, window, softcap)
+        return text
+    rules = read_rules(attn_mask is not None, dropout_p, is_causal, scale, causal, window, softcap, enable_gqa)
     return _array_ops.explain(
         query, key, value, attn_mask, alibi_slopes, sinks, rules, enable_gqa, backend or "", backward
     )

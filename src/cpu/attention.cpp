@@ -16,7 +16,7 @@ namespace HWY_NAMESPACE {
 
 SimdTraits Traits() {
   return {hwy::TargetName(HWY_TARGET), static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>()) * sizeof(float)),
-          kMaxVectors, HWY_NATIVE_DOT_BF16 != 0};
+          kMaxVectors, HWY_NATIVE_DOT_BF16 != 0, AULE_CPU_TILES != 0};
 }
 
 /// Calls function(T) with the operand type of a configuration.
@@ -28,6 +28,10 @@ void WithOperand(const CpuConfig& config, const Function& function) {
 #if HWY_NATIVE_DOT_BF16
     case Operand::kBf16Pair:
       return function(Bf16Pair{});
+#endif
+#if AULE_CPU_TILES
+    case Operand::kBf16Tile:
+      return function(TilePair{});
 #endif
     default:
       return function(float{});

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "cpu/gradient_tile-inl.h"
+#include "cpu/kernels.hpp"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -49,6 +50,7 @@ class BackwardTask {
       : problem_(problem), args_(args), config_(config), tiles_(problem, args, config) {}
 
   void run(std::int64_t task, const GradientBuffer& partials) {
+    [[maybe_unused]] const TilesInUse<T> tiles;
     batch_ = task / (problem_.heads_kv * config_.chunks);
     head_ = task / config_.chunks % problem_.heads_kv;
     const std::int64_t chunk = task % config_.chunks;
@@ -66,13 +68,13 @@ class BackwardTask {
   void reduce(std::int64_t task, const GradientBuffer& partials) {
     batch_ = task / problem_.heads_kv;
     head_ = task % problem_.heads_kv;
-    const std::int64_t elements = problem_.seq_k * (key_pitch() + value_pitch());
+    const std::int64_t elements = key_rows(problem_) * (key_pitch() + value_pitch());
     Acc* sum = static_cast<Acc*>(partials.keys) + task * config_.chunks * elements;
     for (std::int64_t chunk = 1; chunk < config_.chunks; ++chunk)
       for (std::int64_t i = 0; i < elements; ++i) sum[i] += sum[chunk * elements + i];
     Scratch::of_this_thread().begin(Scratch::padded<Acc>(std::max(key_pitch(), value_pitch())));
     row_ = Scratch::of_this_thread().take<Acc>(std::max(key_pitch(), value_pitch()));
-    store_keys(sum, sum + problem_.seq_k * key_pitch());
+    store_keys(sum, sum + key_rows(problem_) * key_pitch());
   }
 
  private:
@@ -82,28 +84,29 @@ class BackwardTask {
 
   void take_scratch(const GradientBuffer& partials, std::int64_t task) {
     const std::int64_t rows = config_.panel_rows, keys = config_.block_k, kp = key_pitch(), vp = value_pitch();
-    const std::int64_t wide = std::max(kp, vp) + 16, half = PairedSize<T>(rows);
-    const std::int64_t elements = problem_.seq_k * (kp + vp);
-    std::size_t bytes =
-        tiles_.scratch_bytes(config_.task_panels) + Scratch::padded<Acc>(wide) +
-        Scratch::padded<T>(PairedSize<T>(keys) * problem_.head_dim_qk) + 2 * Scratch::padded<T>(keys * half) +
-        static_cast<std::size_t>(config_.task_panels) * (Scratch::padded<T>(half * kp) + Scratch::padded<T>(half * vp) +
-                                                         Scratch::padded<Acc>(problem_.head_dim_qk * rows));
+    const std::int64_t wide = kTransposedRows * (std::max(kp, vp) + 16), half = PairedSize<T>(rows);
+    const std::int64_t elements = key_rows(problem_) * (kp + vp);
+    std::size_t bytes = tiles_.scratch_bytes(config_.task_panels) + Scratch::padded<Acc>(wide) +
+                        Scratch::padded<T>(ColumnsOperandSize<T>(keys, problem_.head_dim_qk)) +
+                        2 * Scratch::padded<T>(keys * half) +
+                        static_cast<std::size_t>(config_.task_panels) *
+                            (Scratch::padded<T>(half * kp) + Scratch::padded<T>(half * vp) +
+                             Scratch::padded<Acc>(PaddedRows<T>(problem_.head_dim_qk) * rows));
     if (config_.chunks == 1) bytes += Scratch::padded<Acc>(elements);
     Scratch& scratch = Scratch::of_this_thread();
     scratch.begin(bytes);
     tiles_.take_scratch(scratch, config_.task_panels);
     row_ = scratch.take<Acc>(wide);
-    key_pairs_ = scratch.take<T>(PairedSize<T>(keys) * problem_.head_dim_qk);
+    key_pairs_ = scratch.take<T>(ColumnsOperandSize<T>(keys, problem_.head_dim_qk));
     p_rows_ = scratch.take<T>(keys * half);
     g_rows_ = scratch.take<T>(keys * half);
     for (std::int64_t p = 0; p < config_.task_panels; ++p) {
       group_[p].q_rows = scratch.take<T>(half * kp);
       group_[p].dout_rows = scratch.take<T>(half * vp);
-      group_[p].dq = scratch.take<Acc>(problem_.head_dim_qk * rows);
+      group_[p].dq = scratch.take<Acc>(PaddedRows<T>(problem_.head_dim_qk) * rows);
     }
     dk_ = config_.chunks == 1 ? scratch.take<Acc>(elements) : static_cast<Acc*>(partials.keys) + task * elements;
-    dv_ = dk_ + problem_.seq_k * kp;
+    dv_ = dk_ + key_rows(problem_) * kp;
     std::fill_n(dk_, elements, Acc{0});
     sinks_.assign(static_cast<std::size_t>(problem_.group_size()), 0.0);
   }
@@ -117,7 +120,7 @@ class BackwardTask {
       const Panel& panel = tiles_.panel(p);
       pack_row_operand(args_.q, panel, problem_.head_dim_qk, key_pitch(), state.q_rows);
       pack_row_operand(args_.dout, panel, problem_.head_dim_v, value_pitch(), state.dout_rows);
-      std::fill_n(state.dq, problem_.head_dim_qk * panel.pitch, Acc{0});
+      std::fill_n(state.dq, PaddedRows<T>(problem_.head_dim_qk) * panel.pitch, Acc{0});
       first_key = std::min(first_key, std::max<std::int64_t>(0, panel.first_position + problem_.band_lower));
       last_key = std::max(last_key, std::min(problem_.seq_k - 1, panel.last_position + problem_.band_upper));
       if (args_.dsinks) add_sinks(p);
@@ -132,9 +135,9 @@ class BackwardTask {
                         T* HWY_RESTRICT to) {
     std::fill_n(to, PairedSize<T>(panel.rows) * pitch, T{0});
     for (std::int64_t r = 0; r < panel.rows; ++r) {
-      if constexpr (std::is_same_v<T, Bf16Pair>) {
+      if constexpr (kPaired<T>) {
         const std::uint16_t* from = static_cast<const std::uint16_t*>(RowOf(view, problem_.dtype, panel, r));
-        T* row = to + r / 2 * pitch;
+        std::uint32_t* row = reinterpret_cast<std::uint32_t*>(to) + r / 2 * pitch;
         const unsigned shift = r % 2 == 0 ? 0u : 16u;
         for (std::int64_t c = 0; c < cols; ++c) row[c] |= static_cast<std::uint32_t>(from[c * view.stride[3]]) << shift;
       } else {
@@ -151,9 +154,10 @@ class BackwardTask {
       if (visible == 0) continue;
       if (!packed) {
         tiles_.pack_block(batch_, head_, j0, count);
-        if constexpr (std::is_same_v<T, Bf16Pair>)
-          PackRowPairs(tiles_.key_source(batch_, head_, j0), count, problem_.head_dim_qk, key_pairs_,
-                       problem_.head_dim_qk);
+        // Single elements are right as they are, pairs are wanted along the keys.
+        key_columns_ =
+            kPaired<T> ? ColumnsOperand(tiles_.key_source(batch_, head_, j0), count, problem_.head_dim_qk, key_pairs_)
+                       : Rows<T>{tiles_.keys(), 1, problem_.head_dim_qk};
         packed = true;
       }
       tiles_.compute(p, j0, visible);
@@ -168,9 +172,8 @@ class BackwardTask {
     PanelGradient& state = group_[p];
     const std::int64_t rows = PairedSize<T>(panel.rows), dk = problem_.head_dim_qk;
     const auto keys = [&](Acc* tile, T* converted, const T* b, std::int64_t pitch, Acc* c) {
-      const std::int64_t a_row = std::is_same_v<T, Bf16Pair> ? PairedSize<T>(panel.pitch) : panel.pitch;
-      const Product<T> product{.a = RowOperand(count * panel.pitch, tile, converted),
-                               .a_row = a_row,
+      const Product<T> product{.a = RowOperand(count, panel.pitch, tile, converted),
+                               .a_row = PairedSize<T>(panel.pitch),
                                .a_col = 1,
                                .b = b,
                                .b_row = pitch,
@@ -183,10 +186,9 @@ class BackwardTask {
     if (args_.dv) keys(tiles_.dropped_p(), p_rows_, state.dout_rows, value_pitch(), dv_);
     if (args_.dk) keys(tiles_.g(), g_rows_, state.q_rows, key_pitch(), dk_);
     if (!args_.dq) return;
-    const T* key_rows = std::is_same_v<T, Bf16Pair> ? key_pairs_ : tiles_.keys();
-    const Product<T> queries{.a = key_rows,
-                             .a_row = 1,
-                             .a_col = dk,
+    const Product<T> queries{.a = key_columns_.data,
+                             .a_row = key_columns_.row,
+                             .a_col = key_columns_.col,
                              .b = TileOperand<T>(count, panel.pitch, tiles_.g()),
                              .b_row = panel.pitch,
                              .c = state.dq,
@@ -197,12 +199,13 @@ class BackwardTask {
   }
 
   /// A tile of Acc as the broadcast operand of a product that contracts over query rows: pairs along the lanes.
-  static const T* RowOperand(std::int64_t elements, Acc* tile, T* converted) {
-    if constexpr (!std::is_same_v<T, Bf16Pair>) {
-      (void)elements, (void)converted;
+  static const T* RowOperand([[maybe_unused]] std::int64_t count, [[maybe_unused]] std::int64_t pitch, Acc* tile,
+                             [[maybe_unused]] T* converted) {
+    if constexpr (!kPaired<T>) {
       return tile;
     } else {
-      StoreRow(DType::kBFloat16, tile, elements, converted, 1);
+      StoreRow(DType::kBFloat16, tile, count * pitch, converted, 1);
+      std::fill_n(converted + count * pitch / 2, (PaddedRows<T>(count) - count) * pitch / 2, T{0});
       return converted;
     }
   }
@@ -210,9 +213,14 @@ class BackwardTask {
   void store_queries(std::int64_t p) {
     const Panel& panel = tiles_.panel(p);
     const Acc scale = static_cast<Acc>(problem_.scale);
+    const std::int64_t dk = problem_.head_dim_qk;
     for (std::int64_t r = 0; r < panel.rows; ++r) {
-      for (std::int64_t c = 0; c < problem_.head_dim_qk; ++c) row_[c] = group_[p].dq[c * panel.pitch + r] * scale;
-      StoreRow(problem_.dtype, row_, problem_.head_dim_qk, const_cast<void*>(RowOf(args_.dq, problem_.dtype, panel, r)),
+      const std::int64_t within = r % kTransposedRows;
+      if (within == 0)
+        Transpose(group_[p].dq + r, panel.pitch, dk, std::min(kTransposedRows, panel.rows - r), row_, dk);
+      Acc* HWY_RESTRICT row = row_ + within * dk;
+      for (std::int64_t c = 0; c < dk; ++c) row[c] *= scale;
+      StoreRow(problem_.dtype, row, dk, const_cast<void*>(RowOf(args_.dq, problem_.dtype, panel, r)),
                args_.dq.stride[3]);
     }
   }
@@ -256,6 +264,7 @@ class BackwardTask {
   PanelGradient group_[kMaxTaskPanels] = {};
   Acc *row_ = nullptr, *dk_ = nullptr, *dv_ = nullptr;
   T *key_pairs_ = nullptr, *p_rows_ = nullptr, *g_rows_ = nullptr;
+  Rows<T> key_columns_{};  ///< the block of K as the operand of dQ's product
   std::vector<double> sinks_;
 };
 

@@ -7,6 +7,9 @@
 namespace aule::cpu {
 namespace {
 
+constexpr std::int64_t kForwardPanels = 8;     ///< of a task at most: 2 % faster than 4, K and V are read half as often
+constexpr std::int64_t kBackwardPanels = 4;    ///< here 8 bring nothing
+constexpr std::int64_t kTasksPerThread = 4;    ///< under a causal mask tasks are of unequal length
 constexpr std::int64_t kSplitKeys = 1024;      ///< a split of a long decode: enough work to be worth a combine
 constexpr std::int64_t kMaxDecodeQueries = 8;  ///< more query rows are split by rows, which needs no combine
 constexpr std::int64_t kBackwardTasks = 16;    ///< tasks that a backward pass of batch 1 should have
@@ -21,7 +24,13 @@ CpuConfig make_config(const AttentionProblem& problem, const SimdTraits& simd, c
   CpuConfig config;
   const bool wide = problem.dtype == DType::kFloat64;
   if (wide) config.operand = Operand::kFloat64;
-  if (problem.dtype == DType::kBFloat16 && simd.bf16_dot) config.operand = Operand::kBf16Pair;
+  if (problem.dtype == DType::kBFloat16 && simd.bf16_dot) {
+    // Few rows (decode) do not fill a tile, and read K and V faster in place.
+    const bool tiles = device.matrix_unit && simd.tiles && problem.group_size() * problem.seq_q > kMaxDecodeQueries;
+    config.operand = tiles ? Operand::kBf16Tile : Operand::kBf16Pair;
+    // Products over a panel's rows contract over whole tiles: 32 rows.
+    if (tiles && problem.pass == Pass::kBackward) config.min_vectors = 2;
+  }
   const std::int64_t element = wide ? 8 : 4;
   config.lanes = simd.vector_bytes / element;
   config.panel_rows = config.lanes * simd.max_vectors;
@@ -30,12 +39,17 @@ CpuConfig make_config(const AttentionProblem& problem, const SimdTraits& simd, c
   config.fold_heads = problem.group_size() > 1 && problem.seq_q < config.panel_rows;
   // Q^T and O^T of all panels of a task stay in half of the second-level cache.
   const std::int64_t panel_bytes = config.panel_rows * (problem.head_dim_qk + problem.head_dim_v) * element;
-  config.task_panels = std::clamp<std::int64_t>(device.l2_bytes / 2 / std::max<std::int64_t>(panel_bytes, 1), 1, 4);
+  const std::int64_t most = problem.pass == Pass::kForward ? kForwardPanels : kBackwardPanels;
+  config.task_panels = std::clamp<std::int64_t>(device.l2_bytes / 2 / std::max<std::int64_t>(panel_bytes, 1), 1, most);
   if (problem.pass == Pass::kForward && problem.seq_q <= kMaxDecodeQueries && problem.seq_k >= 2 * kSplitKeys) {
     config.splits = divide_up(problem.seq_k, kSplitKeys);
     config.split_keys = kSplitKeys;
     config.fold_heads = true;
   }
+  // Smaller tasks where there would be few of them. A row's bits are the same in any task.
+  while (problem.pass == Pass::kForward && config.task_panels > 1 &&
+         forward_tasks(problem, config) < kTasksPerThread * device.parallelism)
+    config.task_panels /= 2;
   if (problem.pass == Pass::kBackward) {
     // Models with few heads get several tasks a head. Not a matter of batch or threads: the sums' order would change
     // with them.
@@ -45,6 +59,16 @@ CpuConfig make_config(const AttentionProblem& problem, const SimdTraits& simd, c
     config.chunks = std::clamp<std::int64_t>(panels / kMinChunkPanels, 1, config.chunks);
   }
   return config;
+}
+
+int useful_threads(const AttentionProblem& problem, int threads, double thread_work) {
+  const double pairs = static_cast<double>(problem.seq_q) * static_cast<double>(problem.seq_k);
+  const double width = static_cast<double>(problem.head_dim_qk + problem.head_dim_v);
+  const double passes = problem.pass == Pass::kBackward ? 2.5 : 1.0;
+  const double work =
+      2 * passes * static_cast<double>(problem.batch) * static_cast<double>(problem.heads_q) * pairs * width;
+  return static_cast<int>(
+      std::clamp(work / std::max(thread_work, 1.0), 1.0, static_cast<double>(std::max(threads, 1))));
 }
 
 std::int64_t forward_tasks(const AttentionProblem& problem, const CpuConfig& config) {
@@ -67,7 +91,7 @@ std::int64_t split_elements(const AttentionProblem& problem, const CpuConfig& co
 std::int64_t gradient_elements(const AttentionProblem& problem, const CpuConfig& config) {
   if (config.chunks == 1) return 0;
   const std::int64_t width = divide_up(problem.head_dim_qk, config.lanes) + divide_up(problem.head_dim_v, config.lanes);
-  return problem.batch * problem.heads_kv * config.chunks * problem.seq_k * width * config.lanes;
+  return problem.batch * problem.heads_kv * config.chunks * key_rows(problem) * width * config.lanes;
 }
 
 std::int64_t mask_gradient_tasks(const AttentionProblem& problem, const AttentionArgs& args, const CpuConfig& config) {

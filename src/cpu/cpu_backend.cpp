@@ -2,14 +2,16 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <string>
 #include <thread>
 
 #include "core/dispatch.hpp"
+#include "cpu/amx.hpp"
 #include "cpu/config.hpp"
+#include "cpu/cpu_backend.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/scratch.hpp"
 #include "cpu/thread_pool.hpp"
@@ -30,6 +32,12 @@ std::string cpu_name() {
     if (colon != std::string::npos && line.rfind("model name", 0) == 0) return line.substr(colon + 2);
   }
   return "CPU";
+}
+
+/// AULE_AMX=0 turns the tiles off: for comparing, and a way out if they misbehave.
+bool amx_wanted() {
+  const char* text = std::getenv("AULE_AMX");  // NOLINT(concurrency-mt-unsafe): read once, before any call runs
+  return (text == nullptr || std::strcmp(text, "0") != 0) && amx::available();
 }
 
 DeviceInfo detect_device(const SimdTraits& simd) {
@@ -73,6 +81,8 @@ const char* operand_name(Operand operand) {
       return "float64";
     case Operand::kBf16Pair:
       return "bfloat16 dot products";
+    case Operand::kBf16Tile:
+      return "AMX bfloat16 tiles";
     default:
       return "float32";
   }
@@ -80,14 +90,17 @@ const char* operand_name(Operand operand) {
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend() : simd_(simd_traits()), device_(detect_device(simd_)) {}
+  explicit CpuBackend(const BackendOptions& options)
+      : options_(options), simd_(simd_traits()), device_(detect_device(simd_)) {
+    device_.matrix_unit = options.tiles && simd_.tiles;
+  }
 
   std::string name() const override { return "cpu"; }
   const DeviceInfo& device() const override { return device_; }
   std::string details() const override {
     return std::to_string(device_.parallelism) + (device_.parallelism == 1 ? " thread, " : " threads, ") +
            device_.architecture + " (" + std::to_string(device_.vector_bytes * 8) + " bit)" +
-           (device_.bf16_dot ? ", bfloat16 dot products" : "");
+           (device_.bf16_dot ? ", bfloat16 dot products" : "") + (device_.matrix_unit ? ", AMX" : "");
   }
 
   PlanResult plan(const AttentionProblem& problem) const override {
@@ -122,10 +135,11 @@ class CpuBackend final : public Backend {
       workspace.begin(static_cast<std::size_t>(plan.workspace_bytes));
       splits.data = workspace.take<char>(0);
     }
-    parallel_for(plan.tasks, args.num_threads,
+    const int threads = useful_threads(problem, args.num_threads, options_.thread_work);
+    parallel_for(plan.tasks, threads,
                  [&](std::int64_t task, int) { forward_task(problem, args, config, task, splits); });
     if (config.splits == 1) return;
-    parallel_for(problem.batch * problem.heads_kv, args.num_threads,
+    parallel_for(problem.batch * problem.heads_kv, threads,
                  [&](std::int64_t task, int) { combine_task(problem, args, config, task, splits); });
   }
 
@@ -138,8 +152,9 @@ class CpuBackend final : public Backend {
     partials.keys = problem.dtype == DType::kFloat64 ? static_cast<void*>(workspace.take<double>(elements))
                                                      : workspace.take<float>(elements);
     partials.sinks = workspace.take<double>(args.dsinks ? sink_partials(problem, config) : 0);
+    const int threads = useful_threads(problem, args.num_threads, options_.thread_work);
     const auto run = [&](std::int64_t tasks, auto&& function) {
-      parallel_for(tasks, args.num_threads, [&](std::int64_t task, int) { function(task); });
+      parallel_for(tasks, threads, [&](std::int64_t task, int) { function(task); });
     };
     run(plan.tasks, [&](std::int64_t task) { backward_task(problem, args, config, task, partials); });
     if (config.chunks > 1)
@@ -151,13 +166,17 @@ class CpuBackend final : public Backend {
   }
 
  private:
+  BackendOptions options_;
   SimdTraits simd_;
   DeviceInfo device_;
 };
 
 }  // namespace
+
+std::shared_ptr<Backend> make_backend(const BackendOptions& options) { return std::make_shared<CpuBackend>(options); }
+
 }  // namespace cpu
 
-std::shared_ptr<Backend> make_cpu_backend() { return std::make_shared<cpu::CpuBackend>(); }
+std::shared_ptr<Backend> make_cpu_backend() { return cpu::make_backend({.tiles = cpu::amx_wanted()}); }
 
 }  // namespace aule

@@ -18,51 +18,15 @@
 
 #include "cpu/kernels.hpp"
 #include "cpu/narrow-inl.h"
-#include "cpu/scores-inl.h"
+#include "cpu/panel-inl.h"
 #include "cpu/scratch.hpp"
+#include "cpu/softmax-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace aule::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-/// Query rows [first, first + count) of a (batch, K/V head or query head): rows of a K/V head are those of its query
-/// heads one after the other where heads are folded.
-inline void FillPanel(const AttentionProblem& problem, bool fold, std::int64_t batch, std::int64_t head,
-                      std::int64_t first, std::int64_t lanes, std::int64_t max_rows, Panel& panel) {
-  const std::int64_t all = fold ? problem.group_size() * problem.seq_q : problem.seq_q;
-  panel.batch = batch;
-  panel.rows = std::min(max_rows, all - first);
-  const std::int64_t vectors = (panel.rows + lanes - 1) / lanes;
-  panel.vectors = static_cast<int>(vectors > 2 ? 4 : vectors);
-  panel.pitch = panel.vectors * lanes;
-  panel.first_position = problem.seq_q;
-  panel.last_position = 0;
-  for (std::int64_t r = 0; r < panel.rows; ++r) {
-    const std::int64_t row = first + r;
-    panel.head[r] = fold ? head * problem.group_size() + row / problem.seq_q : head;
-    panel.position[r] = fold ? row % problem.seq_q : row;
-    panel.first_position = std::min(panel.first_position, panel.position[r]);
-    panel.last_position = std::max(panel.last_position, panel.position[r]);
-  }
-}
-
-/// A tensor's row of a panel's lane.
-inline const void* RowOf(const View4& view, DType dtype, const Panel& panel, std::int64_t r) {
-  return ElementAt(view.data, dtype,
-                   panel.batch * view.stride[0] + panel.head[r] * view.stride[1] + panel.position[r] * view.stride[2]);
-}
-
-/// Q^T or dO^T of a panel: to[c][r].
-template <class T>
-void PackPanel(const View4& view, DType dtype, const Panel& panel, std::int64_t cols, T* HWY_RESTRICT to,
-               T* HWY_RESTRICT scratch) {
-  for (std::int64_t r = 0; r < panel.rows; ++r)
-    PackLane(dtype, RowOf(view, dtype, panel, r), view.stride[3], cols, r, panel.pitch, to, scratch);
-  for (std::int64_t c = 0; c < PairedSize<T>(cols); ++c)
-    std::fill(to + c * panel.pitch + panel.rows, to + (c + 1) * panel.pitch, T{0});
-}
 
 /// Running softmax statistics of a panel, and its accumulators.
 template <class T>
@@ -78,76 +42,6 @@ struct PanelState {
   bool started = false;
 };
 
-/// Online softmax of a tile: tile becomes P^T, max and sum move on, `correction` is what O^T so far must be multiplied
-/// with.
-template <int kVectors, class Acc>
-void SoftmaxTile(std::int64_t count, Acc unit, Acc* HWY_RESTRICT tile, Acc* HWY_RESTRICT max, Acc* HWY_RESTRICT sum,
-                 Acc* HWY_RESTRICT correction) {
-  const hn::ScalableTag<Acc> d;
-  using V = hn::Vec<decltype(d)>;
-  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), pitch = kVectors * lanes;
-  const V factor = hn::Set(d, unit), hidden = hn::Set(d, ScoreRules<Acc>::kHidden);
-  V top[kVectors], shift[kVectors], total[kVectors];
-  for (int v = 0; v < kVectors; ++v) top[v] = hn::LoadU(d, max + v * lanes);
-  for (std::int64_t j = 0; j < count; ++j)
-    for (int v = 0; v < kVectors; ++v) top[v] = hn::Max(top[v], hn::LoadU(d, tile + j * pitch + v * lanes));
-  for (int v = 0; v < kVectors; ++v) {
-    // A row that sees no key so far keeps -inf; subtracting 0 instead makes its probabilities exp2(-inf) = 0.
-    shift[v] = hn::Mul(factor, hn::IfThenZeroElse(hn::Eq(top[v], hidden), top[v]));
-    const V scale = SoftmaxExp2(d, hn::MulSub(factor, hn::LoadU(d, max + v * lanes), shift[v]));
-    hn::StoreU(scale, d, correction + v * lanes);
-    hn::StoreU(top[v], d, max + v * lanes);
-    total[v] = hn::Mul(hn::LoadU(d, sum + v * lanes), scale);
-  }
-  for (std::int64_t j = 0; j < count; ++j) {
-    for (int v = 0; v < kVectors; ++v) {
-      Acc* at = tile + j * pitch + v * lanes;
-      const V p = SoftmaxExp2(d, hn::MulSub(factor, hn::LoadU(d, at), shift[v]));
-      total[v] = hn::Add(total[v], p);
-      hn::StoreU(p, d, at);
-    }
-  }
-  for (int v = 0; v < kVectors; ++v) hn::StoreU(total[v], d, sum + v * lanes);
-}
-
-template <class Acc>
-void Softmax(int vectors, std::int64_t count, Acc unit, Acc* tile, Acc* max, Acc* sum, Acc* correction) {
-  if (vectors == 1) return SoftmaxTile<1>(count, unit, tile, max, sum, correction);
-  if (vectors == 2 || kMaxVectors == 2) return SoftmaxTile<2>(count, unit, tile, max, sum, correction);
-  if constexpr (kMaxVectors == 4) SoftmaxTile<4>(count, unit, tile, max, sum, correction);
-}
-
-/// A tile of Acc as the vector operand of a product that contracts over keys; bf16 pairs are made in place (a pair of
-/// rows becomes the row of half the number, which has been read already).
-template <class T, class Acc>
-const T* TileOperand([[maybe_unused]] std::int64_t count, [[maybe_unused]] std::int64_t pitch, Acc* tile) {
-  if constexpr (!std::is_same_v<T, Bf16Pair>) {
-    return tile;
-  } else {
-#if HWY_NATIVE_DOT_BF16
-    const hn::ScalableTag<float> d;
-    const hn::Repartition<hwy::bfloat16_t, decltype(d)> dbf;
-    const hn::RebindToUnsigned<decltype(dbf)> du16;
-    const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
-    Bf16Pair* to = reinterpret_cast<Bf16Pair*>(tile);
-    const hn::RebindToUnsigned<decltype(d)> du32;
-    for (std::int64_t j = 0; j < count; j += 2) {
-      for (std::int64_t r = 0; r < pitch; r += lanes) {
-        const auto even = hn::LoadU(d, tile + j * pitch + r);
-        const auto odd = j + 1 < count ? hn::LoadU(d, tile + (j + 1) * pitch + r) : hn::Zero(d);
-        // [even lanes, odd lanes] as bf16; as pairs, lane r of both side by side.
-        const auto both = hn::BitCast(du16, hn::OrderedDemote2To(dbf, even, odd));
-        const auto pairs = hn::InterleaveWholeLower(du16, both, hn::ConcatUpperUpper(du16, both, both));
-        hn::StoreU(hn::BitCast(du32, pairs), du32, to + (j / 2) * pitch + r);
-      }
-    }
-    return to;
-#else
-    return nullptr;
-#endif
-  }
-}
-
 /// Everything a forward task holds while it walks over the keys.
 template <class T>
 class ForwardTask {
@@ -158,6 +52,7 @@ class ForwardTask {
       : problem_(problem), args_(args), config_(config), rules_(problem, args) {}
 
   void run(std::int64_t task, const SplitBuffer& splits) {
+    [[maybe_unused]] const TilesInUse<T> tiles;
     locate(task);
     take_scratch();
     std::int64_t first_key = problem_.seq_k, last_key = -1;
@@ -212,10 +107,10 @@ class ForwardTask {
   void take_scratch() {
     const std::int64_t dk = PairedSize<T>(problem_.head_dim_qk), dv = problem_.head_dim_v;
     const std::int64_t rows = config_.panel_rows, keys = config_.block_k;
-    const std::int64_t tile = keys * rows, wide = std::max(problem_.head_dim_qk, dv) + 16;
+    const std::int64_t tile = keys * rows, wide = kTransposedRows * (std::max(problem_.head_dim_qk, dv) + 16);
     Scratch& scratch = Scratch::of_this_thread();
     std::size_t bytes = 2 * Scratch::padded<Acc>(tile) + Scratch::padded<T>(keys * dk) +
-                        Scratch::padded<T>(PairedSize<T>(keys) * dv) + Scratch::padded<Acc>(wide) +
+                        Scratch::padded<T>(ColumnsOperandSize<T>(keys, dv)) + Scratch::padded<Acc>(wide) +
                         Scratch::padded<Acc>(rows);
     bytes += static_cast<std::size_t>(panels_) *
              (Scratch::padded<T>(dk * rows) + Scratch::padded<Acc>((dv + 16) * rows) +
@@ -224,7 +119,7 @@ class ForwardTask {
     tile_ = scratch.take<Acc>(tile);
     mask_ = scratch.take<Acc>(tile);
     k_ = scratch.take<T>(keys * dk);
-    v_ = scratch.take<T>(PairedSize<T>(keys) * dv);
+    v_ = scratch.take<T>(ColumnsOperandSize<T>(keys, dv));
     row_ = scratch.take<Acc>(wide);
     correction_ = scratch.take<Acc>(rows);
     for (std::int64_t p = 0; p < panels_; ++p) {
@@ -238,8 +133,7 @@ class ForwardTask {
 
   void start_panel(PanelState<T>& state, std::int64_t index, std::int64_t& first_key, std::int64_t& last_key) {
     Panel& panel = state.panel;
-    FillPanel(problem_, config_.fold_heads, batch_, head_, index * config_.panel_rows, config_.lanes,
-              config_.panel_rows, panel);
+    FillPanel(problem_, config_, config_.fold_heads, batch_, head_, index * config_.panel_rows, panel);
     pack_queries(state);
     // The sink is a key without a value: it starts the statistics of the first split.
     const bool sinks = problem_.has(kFeatureSinks) && split_ == 0;
@@ -281,8 +175,8 @@ class ForwardTask {
       const Visibility mask = rules_.load_mask(state.panel, j0, visible, mask_);
       if (mask == Visibility::kHidden) continue;
       if (!packed && !state.narrow) {
-        keys_ = RowsInPlaceOrPacked(k_source_, count, problem_.head_dim_qk, k_);
-        values_ = RowPairsInPlaceOrPacked(v_source_, count, problem_.head_dim_v, v_);
+        keys_ = RowsOperand(k_source_, count, problem_.head_dim_qk, k_);
+        values_ = ColumnsOperand(v_source_, count, problem_.head_dim_v, v_);
         packed = true;
       }
       tile(state, j0, visible, mask == Visibility::kPartial ? mask_ : nullptr, band);
@@ -320,8 +214,8 @@ class ForwardTask {
                                   panel.pitch);
     }
     const Product<T> product{.a = keys_.data,
-                             .a_row = keys_.pitch,
-                             .a_col = 1,
+                             .a_row = keys_.row,
+                             .a_col = keys_.col,
                              .b = state.q,
                              .b_row = panel.pitch,
                              .c = tile_,
@@ -339,8 +233,8 @@ class ForwardTask {
       return MultiplyNarrowValues(tile_, panel.pitch, panel.rows, v_source_, count, dv, correction_, state.o,
                                   state.o_row);
     const Product<T> product{.a = values_.data,
-                             .a_row = 1,
-                             .a_col = values_.pitch,
+                             .a_row = values_.row,
+                             .a_col = values_.col,
                              .b = TileOperand<T>(count, panel.pitch, tile_),
                              .b_row = panel.pitch,
                              .c = state.o,
@@ -358,15 +252,18 @@ class ForwardTask {
   void finish(const PanelState<T>& state) {
     const Panel& panel = state.panel;
     const Acc kept = rules_.has_dropout() ? rules_.dropout_scale() : Acc{1};
+    const std::int64_t dv = problem_.head_dim_v;
     for (std::int64_t r = 0; r < panel.rows; ++r) {
+      const std::int64_t within = r % kTransposedRows;
+      if (!state.narrow && within == 0)
+        Transpose(state.o + r, panel.pitch, dv, std::min(kTransposedRows, panel.rows - r), row_, dv);
       const Acc sum = state.sum[r], inverse = sum == 0 ? Acc{0} : kept / sum;
-      for (std::int64_t c = 0; c < problem_.head_dim_v; ++c)
-        row_[c] = state.o[c * state.o_col + r * state.o_row] * inverse;
-      StoreRow(problem_.dtype, row_, problem_.head_dim_v, const_cast<void*>(RowOf(args_.out, problem_.dtype, panel, r)),
+      Acc* HWY_RESTRICT row = state.narrow ? state.o + r * state.o_row : row_ + within * dv;
+      for (std::int64_t c = 0; c < dv; ++c) row[c] *= inverse;
+      StoreRow(problem_.dtype, row, dv, const_cast<void*>(RowOf(args_.out, problem_.dtype, panel, r)),
                args_.out.stride[3]);
       if (args_.lse) {
-        const Acc lse = sum == 0 ? ScoreRules<Acc>::kHidden
-                                 : (rules_.unit() * state.max[r] + std::log2(sum)) * std::numbers::ln2_v<Acc>;
+        const Acc lse = sum == 0 ? ScoreRules<Acc>::kHidden : rules_.natural() * state.max[r] + std::log(sum);
         *args_.lse.at<Acc>(panel.batch, panel.head[r], panel.position[r]) = lse;
       }
     }
@@ -377,12 +274,12 @@ class ForwardTask {
     return static_cast<Acc*>(splits.data) + index * splits.panel_elements;
   }
 
-  /// A partial result: row maxima in units of log 2, row sums, then O as the state has it.
+  /// A partial result: row maxima, row sums, then O as the state has it.
   void store_split(const PanelState<T>& state, std::int64_t panel, const SplitBuffer& splits) {
     Acc* to = split_data(panel, split_, splits);
     const std::int64_t pitch = state.panel.pitch;
     for (std::int64_t r = 0; r < pitch; ++r) {
-      to[r] = state.max[r] * rules_.unit();
+      to[r] = state.max[r];
       to[pitch + r] = state.sum[r];
     }
     std::copy_n(state.o, output_elements(state), to + 2 * pitch);
@@ -404,7 +301,7 @@ class ForwardTask {
       const Acc *sum = max + pitch, *o = sum + pitch;
       for (std::int64_t r = 0; r < rows; ++r) {
         // A split whose keys are all hidden has nothing to add; NaN sums are no such split.
-        const Acc weight = sum[r] == 0 ? Acc{0} : std::exp2(max[r] - state.max[r]);
+        const Acc weight = sum[r] == 0 ? Acc{0} : std::exp2(rules_.unit() * (max[r] - state.max[r]));
         state.sum[r] += sum[r] * weight;
         for (std::int64_t c = 0; c < problem_.head_dim_v; ++c) {
           const std::int64_t i = r * state.o_row + c * state.o_col;
@@ -412,7 +309,6 @@ class ForwardTask {
         }
       }
     }
-    for (std::int64_t r = 0; r < rows; ++r) state.max[r] /= rules_.unit();
   }
 
   const AttentionProblem& problem_;

@@ -12,6 +12,7 @@
 #define AULE_CPU_GEMM_INL_H_
 #endif
 
+#include "cpu/amx.hpp"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -25,16 +26,50 @@ inline constexpr int kMaxVectors = 4;  ///< vectors of a tile's row; 32 register
 inline constexpr int kMaxVectors = 2;  ///< 16 registers hold 6 x 2
 #endif
 
+// Whether AMX can be beside this instruction set: every processor that has it has bf16 dot products.
+#undef AULE_CPU_TILES
+#if HWY_NATIVE_DOT_BF16 && HWY_ARCH_X86_64 && HWY_TARGET <= HWY_AVX3
+#define AULE_CPU_TILES 1
+#else
+#define AULE_CPU_TILES 0
+#endif
+
 /// Two bf16 elements that are neighbours in k, as one 32-bit lane: the operand of the bf16 dot instructions.
 using Bf16Pair = std::uint32_t;
+/// The same pair where products go to AMX (cpu/amx.hpp): A's pairs are contiguous along k, and m, n and k are padded
+/// with zeros to whole tiles.
+enum class TilePair : std::uint32_t {};
+
+template <class T>
+inline constexpr bool kTiles = std::is_same_v<T, TilePair>;
+template <class T>
+inline constexpr bool kPaired = std::is_same_v<T, Bf16Pair> || kTiles<T>;
+
+/// What a task holds while it multiplies.
+struct NoTiles {};
+template <class T>
+using TilesInUse = std::conditional_t<kTiles<T>, amx::TileRegisters, NoTiles>;
 
 /// Accumulator type of an operand type.
 template <class T>
-using AccumulatorOf = std::conditional_t<std::is_same_v<T, Bf16Pair>, float, T>;
+using AccumulatorOf = std::conditional_t<kPaired<T>, float, T>;
+
+/// Operand elements that `n` elements take along a contraction.
+template <class T>
+constexpr std::int64_t PairedSize(std::int64_t n) {
+  if constexpr (kTiles<T>) return (n + 31) / 32 * amx::kTilePairs;
+  return kPaired<T> ? (n + 1) / 2 : n;
+}
+
+/// Rows that a product with m rows touches in A and C.
+template <class T>
+constexpr std::int64_t PaddedRows(std::int64_t m) {
+  return kTiles<T> ? (m + amx::kTileRows - 1) / amx::kTileRows * amx::kTileRows : m;
+}
 
 enum class Accumulate { kOverwrite, kAdd, kRescale };
 
-/// Operands of a product. Strides and sizes count elements of T (pairs for Bf16Pair, where k counts pairs too).
+/// Operands of a product. Strides and sizes count elements of T (pairs of bf16 where T is one, and k counts them too).
 template <class T>
 struct Product {
   const T* a;
@@ -131,6 +166,38 @@ HWY_NOINLINE void MultiplyPanel(const Product<T>& p) {
     default:
       break;
   }
+}
+
+/// The rows of C times `rescale`, vectors of columns at a time; nothing to do where all factors are 1, which is so for
+/// most blocks once a row has met its maximum.
+inline void Rescale(const Product<TilePair>& p, int vectors) {
+  const hn::ScalableTag<float> d;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const auto one = hn::Set(d, 1.0f);
+  for (int v = 0; v < vectors; ++v) {
+    const auto factor = hn::LoadU(d, p.rescale + v * lanes);
+    if (hn::AllTrue(d, hn::Eq(factor, one))) continue;
+    for (std::int64_t m = 0; m < p.m; ++m) {
+      float* at = p.c + m * p.c_row + v * lanes;
+      hn::StoreU(hn::Mul(hn::LoadU(d, at), factor), d, at);
+    }
+  }
+}
+
+template <Accumulate kMode>
+void Multiply(const Product<TilePair>& p, int vectors) {
+  if constexpr (kMode == Accumulate::kRescale) Rescale(p, vectors);
+  const auto pairs = [](const TilePair* from) { return reinterpret_cast<const std::uint32_t*>(from); };
+  amx::multiply({.a = pairs(p.a),
+                 .a_row = p.a_row,
+                 .b = pairs(p.b),
+                 .b_row = p.b_row,
+                 .c = p.c,
+                 .c_row = p.c_row,
+                 .m = PaddedRows<TilePair>(p.m),
+                 .n = vectors * static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>())),
+                 .k = p.k},
+                kMode != Accumulate::kOverwrite);
 }
 
 /// The product over a panel of `vectors` vectors of columns, 1 to kMaxVectors (rounded up to 1, 2 or 4; the

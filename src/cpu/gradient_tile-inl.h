@@ -8,7 +8,11 @@
 #define AULE_CPU_GRADIENT_TILE_INL_H_
 #endif
 
-#include "cpu/forward-inl.h"
+#include <cmath>
+
+#include "cpu/panel-inl.h"
+#include "cpu/scratch.hpp"
+#include "cpu/softmax-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -33,7 +37,7 @@ class GradientTiles {
            Scratch::padded<T>(config_.block_k * dv) +
            static_cast<std::size_t>(panels) *
                (Scratch::padded<T>(dk * config_.panel_rows) + Scratch::padded<T>(dv * config_.panel_rows) +
-                3 * Scratch::padded<Acc>(config_.panel_rows));
+                5 * Scratch::padded<Acc>(config_.panel_rows));
   }
 
   void take_scratch(Scratch& scratch, std::int64_t panels) {
@@ -50,7 +54,9 @@ class GradientTiles {
     for (std::int64_t p = 0; p < panels; ++p) {
       state_[p].q = scratch.take<T>(dk * config_.panel_rows);
       state_[p].dout = scratch.take<T>(dv * config_.panel_rows);
-      state_[p].lse = scratch.take<Acc>(config_.panel_rows);
+      state_[p].top = scratch.take<Acc>(config_.panel_rows);
+      state_[p].log_sum = scratch.take<Acc>(config_.panel_rows);
+      state_[p].sum = scratch.take<Acc>(config_.panel_rows);
       state_[p].delta = scratch.take<Acc>(config_.panel_rows);
       state_[p].natural_lse = scratch.take<Acc>(config_.panel_rows);
     }
@@ -60,18 +66,22 @@ class GradientTiles {
   void start_panel(std::int64_t p, std::int64_t batch, std::int64_t head, std::int64_t first, bool fold) {
     State& state = state_[p];
     Panel& panel = state.panel;
-    FillPanel(problem_, fold, batch, head, first, config_.lanes, config_.panel_rows, panel);
+    FillPanel(problem_, config_, fold, batch, head, first, panel);
     PackPanel(args_.q, problem_.dtype, panel, problem_.head_dim_qk, state.q, reinterpret_cast<T*>(row_));
     PackPanel(args_.dout, problem_.dtype, panel, problem_.head_dim_v, state.dout, reinterpret_cast<T*>(row_));
     constexpr Acc kInfinity = std::numeric_limits<Acc>::infinity();
+    bool extreme = false;
     for (std::int64_t r = 0; r < panel.pitch; ++r) {
       const bool real = r < panel.rows;
       const Acc lse = real ? *args_.lse.at<Acc>(batch, panel.head[r], panel.position[r]) : kInfinity;
       state.natural_lse[r] = lse;
       // Rows without a visible key (-inf), and lanes without a row, get probabilities exp2(-inf) = 0.
-      state.lse[r] = lse == -kInfinity ? kInfinity : lse * ScoreRules<Acc>::kLog2E;
+      state.top[r] = 0;
+      state.log_sum[r] = lse == -kInfinity ? kInfinity : lse * ScoreRules<Acc>::kLog2E;
       state.delta[r] = real ? row_delta(panel, r) : Acc{0};
+      extreme |= is_extreme(lse);
     }
+    if (extreme) recompute_statistics(p);
   }
 
   const Panel& panel(std::int64_t p) const { return state_[p].panel; }
@@ -96,16 +106,15 @@ class GradientTiles {
   }
 
   void pack_block(std::int64_t batch, std::int64_t head, std::int64_t j0, std::int64_t count) {
-    PackRows(source(args_.k, batch, head, j0), count, problem_.head_dim_qk, k_);
-    PackRows(source(args_.v, batch, head, j0), count, problem_.head_dim_v, v_);
+    PackPaddedRows(source(args_.k, batch, head, j0), count, problem_.head_dim_qk, k_);
+    PackPaddedRows(source(args_.v, batch, head, j0), count, problem_.head_dim_v, v_);
   }
 
   /// P and G of panel p and the packed block; visible() was called for them last.
   void compute(std::int64_t p, std::int64_t j0, std::int64_t count) {
     const State& state = state_[p];
     const Panel& panel = state.panel;
-    product(k_, state.q, PairedSize<T>(problem_.head_dim_qk), count, panel, p_);
-    rules_.apply(panel, j0, count, mask_visibility_ == Visibility::kPartial ? mask_ : nullptr, band_, p_, capped_);
+    scores(state, j0, count);
     product(v_, state.dout, PairedSize<T>(problem_.head_dim_v), count, panel, g_);
     if (rules_.has_dropout()) {
       rules_.drop(panel, j0, count, g_);
@@ -138,15 +147,15 @@ class GradientTiles {
   struct State {
     Panel panel;
     T *q, *dout;
-    Acc* lse;  ///< in units of log 2
-    Acc *delta, *natural_lse;
+    Acc *top, *log_sum;  ///< P = exp2(unit (S - top) - log_sum)
+    Acc *delta, *natural_lse, *sum;
   };
 
   std::int64_t tile_elements() const { return config_.block_k * config_.panel_rows; }
   std::int64_t tile_count() const {
     return 3 + (problem_.has(kFeatureSoftcap) ? 1 : 0) + (rules_.has_dropout() ? 1 : 0);
   }
-  std::int64_t wide() const { return std::max(problem_.head_dim_qk, problem_.head_dim_v) + 16; }
+  std::int64_t wide() const { return kTransposedRows * (std::max(problem_.head_dim_qk, problem_.head_dim_v) + 16); }
 
   Source source(const View4& view, std::int64_t batch, std::int64_t head, std::int64_t j0) const {
     return {ElementAt(view.data, problem_.dtype, batch * view.stride[0] + head * view.stride[1] + j0 * view.stride[2]),
@@ -158,8 +167,13 @@ class GradientTiles {
                row_);
     ConvertRow(problem_.dtype, RowOf(args_.dout, problem_.dtype, panel, r), args_.dout.stride[3], problem_.head_dim_v,
                row2_);
-    Acc sum = 0;
-    for (std::int64_t c = 0; c < problem_.head_dim_v; ++c) sum += row_[c] * row2_[c];
+    // The additions of the product dO V^T in its order: where a row sees one key, or the softmax is saturated, out is
+    // that key's value and dP - delta is exactly 0, whatever the scale that it is multiplied with.
+    const hn::CappedTag<Acc, 1> d;
+    auto total = hn::Zero(d);
+    for (std::int64_t c = 0; c < problem_.head_dim_v; ++c)
+      total = hn::MulAdd(hn::Set(d, row_[c]), hn::Set(d, row2_[c]), total);
+    Acc sum = hn::GetLane(total);
     if (args_.dlse) sum -= *args_.dlse.at<Acc>(panel.batch, panel.head[r], panel.position[r]);
     return sum;
   }
@@ -181,15 +195,51 @@ class GradientTiles {
     for (std::int64_t i = 0; i < n; ++i) tile[i] *= factor;
   }
 
+  /// Rows whose mask is full of lowest finite numbers: the rounding of such an lse is a factor of all probabilities.
+  static bool is_extreme(Acc lse) { return std::isfinite(lse) && std::abs(lse) > Acc{4096}; }
+
+  /// The maximum and the sum of the extreme rows of a panel anew, as forward had them.
+  void recompute_statistics(std::int64_t p) {
+    State& state = state_[p];
+    const Panel& panel = state.panel;
+    for (std::int64_t r = 0; r < panel.pitch; ++r) {
+      const bool sink = problem_.has(kFeatureSinks) && r < panel.rows;
+      state.top[r] = sink ? rules_.sink(panel, r) : ScoreRules<Acc>::kHidden;
+      state.sum[r] = state.top[r] == ScoreRules<Acc>::kHidden ? Acc{0} : Acc{1};
+    }
+    for (std::int64_t j0 = 0; j0 < problem_.seq_k; j0 += config_.block_k) {
+      const std::int64_t count = visible(p, j0, std::min(config_.block_k, problem_.seq_k - j0));
+      if (count == 0) continue;
+      pack_block(panel.batch, panel.head[0] / problem_.group_size(), j0, count);
+      scores(state, j0, count);
+      Softmax(panel.vectors, count, rules_.unit(), p_, state.top, state.sum, g_);
+    }
+    for (std::int64_t r = 0; r < panel.pitch; ++r) {
+      if (is_extreme(state.natural_lse[r])) {
+        state.log_sum[r] = std::log2(state.sum[r]);
+      } else {
+        state.top[r] = 0;
+      }
+    }
+  }
+
+  /// Logits of panel p and the packed block.
+  void scores(const State& state, std::int64_t j0, std::int64_t count) {
+    product(k_, state.q, PairedSize<T>(problem_.head_dim_qk), count, state.panel, p_);
+    rules_.apply(state.panel, j0, count, mask_visibility_ == Visibility::kPartial ? mask_ : nullptr, band_, p_,
+                 capped_);
+  }
+
   /// P = exp2(S - lse), G = P * (kept * dP - delta), in place.
   void combine(const State& state, std::int64_t count, Acc kept) {
     const hn::ScalableTag<Acc> d;
     const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), pitch = state.panel.pitch;
     const auto unit = hn::Set(d, rules_.unit()), factor = hn::Set(d, kept);
     for (std::int64_t r = 0; r < pitch; r += lanes) {
-      const auto lse = hn::LoadU(d, state.lse + r), delta = hn::LoadU(d, state.delta + r);
+      const auto top = hn::LoadU(d, state.top + r), log_sum = hn::LoadU(d, state.log_sum + r);
+      const auto delta = hn::LoadU(d, state.delta + r);
       for (std::int64_t i = r; i < count * pitch; i += pitch) {
-        const auto p = SoftmaxExp2(d, hn::MulSub(unit, hn::LoadU(d, p_ + i), lse));
+        const auto p = SoftmaxExp2(d, hn::MulSub(unit, hn::Sub(hn::LoadU(d, p_ + i), top), log_sum));
         hn::StoreU(p, d, p_ + i);
         hn::StoreU(hn::Mul(p, hn::MulSub(factor, hn::LoadU(d, g_ + i), delta)), d, g_ + i);
       }

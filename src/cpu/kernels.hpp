@@ -8,8 +8,8 @@
 
 namespace aule::cpu {
 
-/// Partial results of keys that were split between tasks: for every (batch, K/V head, panel, split) the row maxima in
-/// units of log 2, the row sums and the unnormalised output.
+/// Partial results of keys that were split between tasks: for every (batch, K/V head, panel, split) the row maxima,
+/// the row sums and the unnormalised output.
 struct SplitBuffer {
   void* data = nullptr;
   std::int64_t panels = 0;  ///< of one K/V head

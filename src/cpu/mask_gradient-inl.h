@@ -28,6 +28,7 @@ class MaskGradientTask {
   /// Task: (mask batch, mask head, panel of rows), or (mask batch, mask head) where the mask has one row for all
   /// queries.
   void run(std::int64_t task) {
+    [[maybe_unused]] const TilesInUse<T> tiles;
     const std::int64_t* size = args_.dmask_size;
     const std::int64_t panels = (problem_.seq_q + config_.panel_rows - 1) / config_.panel_rows;
     const std::int64_t units = size[2] == 1 ? 1 : panels;

@@ -22,7 +22,7 @@ HWY_INLINE V SoftmaxExp2(D d, V x) {
   if constexpr (sizeof(hn::TFromD<D>) == 8) {
     // Highway's polynomial is only used within its range; what is below is 0.
     const auto tiny = hn::Lt(x, hn::Set(d, -1022.0));
-    return hn::IfThenZeroElse(tiny, hn::Exp2(d, x));
+    return hn::IfThenElse(hn::IsNaN(x), x, hn::IfThenZeroElse(tiny, hn::Exp2(d, x)));
   } else {
     // The order of the operands of Max keeps NaN on x86 (the second one is returned) and Arm (NaN wins).
     x = hn::Max(hn::Set(d, -200.0f), x);

@@ -55,8 +55,11 @@ class ScoreRules {
     raw_ = scale_ > 0 && (problem.features & kShifts) == 0;
   }
 
-  /// The tile times unit() is the logit in units of log 2.
-  Acc unit() const { return raw_ ? scale_ * kLog2E : Acc{1}; }
+  /// The tile times natural() is the logit, times unit() the logit in units of log 2. Masks of the lowest finite number
+  /// are in use, so logits are never kept in units of log 2: the factor would make them infinite. For the same reason
+  /// the maximum is subtracted before the factor is applied.
+  Acc natural() const { return raw_ ? scale_ : Acc{1}; }
+  Acc unit() const { return natural() * kLog2E; }
 
   /// What the band leaves of keys [j0, j0 + count) for the rows of a panel.
   Visibility band(const Panel& panel, std::int64_t j0, std::int64_t count) const {
@@ -71,7 +74,7 @@ class ScoreRules {
     return std::clamp<std::int64_t>(panel.last_position + problem_.band_upper - j0 + 1, 0, count);
   }
 
-  /// Reads the mask of a tile, in units of log 2, hidden entries as -inf. kFull: there is nothing to add.
+  /// Reads the mask of a tile, hidden entries as -inf. kFull: there is nothing to add.
   Visibility load_mask(const Panel& panel, std::int64_t j0, std::int64_t count, Acc* HWY_RESTRICT tile) const {
     if (problem_.mask_kind == MaskKind::kNone) return Visibility::kFull;
     HWY_ALIGN Acc row[kMaxBlock];
@@ -133,9 +136,9 @@ class ScoreRules {
   }
   bool has_dropout() const { return problem_.has(kFeatureDropout); }
 
-  /// The sink of a row in units of log 2.
+  /// The sink of a row.
   Acc sink(const Panel& panel, std::int64_t r) const {
-    return static_cast<Acc>(*args_.sinks.at<const float>(0, panel.head[r])) * kLog2E;
+    return static_cast<Acc>(*args_.sinks.at<const float>(0, panel.head[r]));
   }
 
   static constexpr std::int64_t kMaxBlock = 512;
@@ -156,26 +159,25 @@ class ScoreRules {
     } else {
       ConvertRow(problem_.mask_dtype, from, stride, count, row);
     }
-    for (std::int64_t j = 0; j < count; ++j) row[j] *= kLog2E;
   }
 
   void scale_tile(const Panel& panel, std::int64_t count, Acc* HWY_RESTRICT tile, Acc* HWY_RESTRICT capped) const {
     const hn::ScalableTag<Acc> d;
     const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), n = count * panel.pitch;
     if (!problem_.has(kFeatureSoftcap)) {
-      const auto factor = hn::Set(d, scale_ * kLog2E);
+      const auto factor = hn::Set(d, scale_);
       for (std::int64_t i = 0; i < n; i += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, tile + i), factor), d, tile + i);
       return;
     }
     const Acc cap = static_cast<Acc>(problem_.softcap);
     const auto inner = hn::Set(d, static_cast<Acc>(problem_.scale / problem_.softcap));
-    const auto outer = hn::Set(d, cap), log2e = hn::Set(d, kLog2E);
+    const auto outer = hn::Set(d, cap);
     for (std::int64_t i = 0; i < n; i += lanes) {
       const auto x = hn::Mul(hn::LoadU(d, tile + i), inner);
       // Highway's Tanh does not promise NaN for NaN.
       const auto y = hn::Mul(hn::IfThenElse(hn::IsNaN(x), x, hn::Tanh(d, x)), outer);
       if (capped != nullptr) hn::StoreU(y, d, capped + i);
-      hn::StoreU(hn::Mul(y, log2e), d, tile + i);
+      hn::StoreU(y, d, tile + i);
     }
   }
 
@@ -184,7 +186,7 @@ class ScoreRules {
     const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
     HWY_ALIGN Acc slope[kMaxPanelRows] = {}, distance[kMaxPanelRows] = {};
     for (std::int64_t r = 0; r < panel.rows; ++r) {
-      slope[r] = static_cast<Acc>(*args_.alibi_slopes.at<const float>(panel.batch, panel.head[r])) * kLog2E;
+      slope[r] = static_cast<Acc>(*args_.alibi_slopes.at<const float>(panel.batch, panel.head[r]));
       distance[r] = static_cast<Acc>(panel.position[r] + problem_.alibi_offset - j0);
     }
     for (std::int64_t j = 0; j < count; ++j) {

@@ -56,14 +56,15 @@ class Pool {
         threads_.emplace_back(&Pool::worker_main, this, static_cast<int>(threads_.size()) + 1);
       job_ = &job;
       wanted_ = threads - 1;
-      running_ = wanted_;
       ++generation_;
     }
     wake_.notify_all();
     job.work(0);
     std::unique_lock lock(mutex_);
-    done_.wait(lock, [&] { return running_ == 0; });
+    // Nobody joins from here on: who has not woken up yet finds no task left, and waiting for it would make short calls
+    // as long as a wake-up.
     job_ = nullptr;
+    done_.wait(lock, [&] { return running_ == 0; });
   }
 
   std::mutex busy;  ///< held by the call that uses the pool
@@ -79,6 +80,7 @@ class Pool {
       seen = generation_;
       if (worker > wanted_ || job_ == nullptr) continue;
       Job* job = job_;
+      ++running_;
       lock.unlock();
       job->work(worker);
       lock.lock();

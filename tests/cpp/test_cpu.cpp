@@ -2,6 +2,11 @@
 #include <functional>
 #include <thread>
 
+#include "amx_emulator.hpp"
+#include "core/problem.hpp"
+#include "cpu/amx.hpp"
+#include "cpu/cpu_backend.hpp"
+#include "cpu/kernels.hpp"
 #include "helpers.hpp"
 
 using namespace aule;
@@ -86,6 +91,16 @@ const std::vector<Case>& cases() {
        false,
        false,
        [](auto& o) { o.dropout_p = 0.3, o.dropout_seed = 0x123456789; }},
+      {"whole tiles of 16 and 32, causal",
+       {1, 2, 160, 64},
+       {1, 2, 160, 64},
+       {1, 2, 160, 96},
+       {},
+       DType::kFloat32,
+       false,
+       false,
+       [](auto& o) { o.causal = Causal::kTopLeft; }},
+      {"short, heads folded", {2, 6, 7, 80}, {2, 2, 48, 80}, {2, 2, 48, 80}},
       {"five dimensions, shared mask",
        {2, 2, 2, 9, 8},
        {2, 2, 1, 11, 8},
@@ -101,15 +116,35 @@ struct Outputs {
   Array out, lse, dq, dk, dv, dmask, dsinks;
 };
 
+/// What runs a case: a back end by its name through the public API, or one that the test made.
+struct Runner {
+  const char* name = "";
+  Backend* own = nullptr;
+  Runner(const char* the_name) : name(the_name) {}
+  Runner(Backend& backend) : own(&backend) {}
+
+  void forward(const AttentionCall& call) const {
+    const Plan plan = std::get<Plan>(own->plan(call.problem));
+    for (const AttentionArgs& args : call.slices) own->run_forward(plan, call.problem, args);
+  }
+  void backward(AttentionCall call) const {
+    const Plan plan = std::get<Plan>(own->plan(call.problem));
+    for (AttentionArgs& args : call.slices) {
+      args.accumulate_shared_gradients = call.slices.size() > 1;
+      own->run_backward(plan, call.problem, args);
+    }
+  }
+};
+
 /// Forward and backward of a case on one back end.
-Outputs run(const Case& test, DType dtype, const char* backend, int threads, bool backward) {
+Outputs run(const Case& test, DType dtype, const Runner& runner, int threads, bool backward) {
   const Array q = Array::random(dtype, test.q, 1), k = Array::random(dtype, test.k, 2),
               v = Array::random(dtype, test.v, 3);
   const std::int64_t heads = test.q.size() < 3 ? 1 : test.q[test.q.size() - 3];
   const DType lse_type = dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
   Array mask, sinks, slopes;
   AttentionOptions options;
-  options.backend = backend;
+  options.backend = runner.name;
   options.num_threads = threads;
   test.set(options);
   if (!test.mask.empty()) mask = Array::random(test.mask_type, test.mask, 4), options.mask = mask;
@@ -121,7 +156,8 @@ Outputs run(const Case& test, DType dtype, const char* backend, int threads, boo
   Outputs o;
   o.out = Array(dtype, out_sizes);
   o.lse = Array(lse_type, Sizes(test.q.begin(), test.q.end() - 1));
-  attention_forward(q, k, v, o.out, o.lse, options);
+  if (runner.own == nullptr) attention_forward(q, k, v, o.out, o.lse, options);
+  if (runner.own != nullptr) runner.forward(make_forward_call(q, k, v, o.out, o.lse, options));
   if (!backward) return o;
 
   o.dq = Array(dtype, test.q), o.dk = Array(dtype, test.k), o.dv = Array(dtype, test.v);
@@ -132,7 +168,9 @@ Outputs run(const Case& test, DType dtype, const char* backend, int threads, boo
   if (test.sinks) o.dsinks = Array(DType::kFloat32, {heads}), gradients.dsinks = o.dsinks;
   const Array dout = Array::random(dtype, out_sizes, 7);
   const Array dlse = Array::random(lse_type, Sizes(test.q.begin(), test.q.end() - 1), 8);
-  attention_backward(q, k, v, {o.out, o.lse, dout, dlse}, gradients, options);
+  const BackwardInputs inputs{o.out, o.lse, dout, dlse};
+  if (runner.own == nullptr) attention_backward(q, k, v, inputs, gradients, options);
+  if (runner.own != nullptr) runner.backward(make_backward_call(q, k, v, inputs, gradients, options));
   return o;
 }
 
@@ -146,6 +184,22 @@ bool supported(bool backward) {
       !contains(explain(t, t, t, options, backward ? Pass::kBackward : Pass::kForward), "chosen     none");
   if (!answer) MESSAGE("skipped: the cpu back end rejects ", backward ? "backward" : "forward");
   return answer;
+}
+
+/// The back end with as many threads as it is told, also where the work is too small for them.
+Backend& eager_backend() {
+  static const std::shared_ptr<Backend> backend = cpu::make_backend({.thread_work = 0});
+  return *backend;
+}
+
+/// The back end with tiles: on AMX where the processor has it, otherwise emulated. Null without 512-bit bf16 dot
+/// products, which the code around the tiles is compiled for.
+Backend* tiles_backend() {
+  // In every test anew: doctest sets its own signal handlers for each.
+  const bool runs = cpu::simd_traits().tiles && (cpu::amx::available() || emulate_amx());
+  static const std::shared_ptr<Backend> backend = runs ? cpu::make_backend({.tiles = true, .thread_work = 0}) : nullptr;
+  if (!backend) MESSAGE("skipped: this processor runs no code for AMX");
+  return backend.get();
 }
 
 /// Differences in units of a tolerance that fits sums of ~100 terms of size 1.
@@ -162,6 +216,16 @@ void check_close(const Outputs& a, const Outputs& b, DType dtype) {
   CHECK(max_difference(a.dv, b.dv) < gradient_tolerance);
   CHECK(max_difference(a.dmask, b.dmask) < std::max(gradient_tolerance, 1e-5));
   CHECK(max_difference(a.dsinks, b.dsinks) < std::max(gradient_tolerance, 1e-5));
+}
+
+void check_same_bits(const Outputs& a, const Outputs& b) {
+  CHECK(a.out.bytes() == b.out.bytes());
+  CHECK(a.lse.bytes() == b.lse.bytes());
+  CHECK(a.dq.bytes() == b.dq.bytes());
+  CHECK(a.dk.bytes() == b.dk.bytes());
+  CHECK(a.dv.bytes() == b.dv.bytes());
+  CHECK(a.dmask.bytes() == b.dmask.bytes());
+  CHECK(a.dsinks.bytes() == b.dsinks.bytes());
 }
 
 }  // namespace
@@ -193,16 +257,10 @@ TEST_CASE("cpu: the same bits on any number of threads") {
   const bool backward = supported(true);
   for (const Case& test : cases()) {
     CAPTURE(std::string(test.name));
-    const Outputs one = run(test, DType::kFloat32, "cpu", 1, backward);
+    const Outputs one = run(test, DType::kFloat32, eager_backend(), 1, backward);
     for (const int threads : {2, 3, 8}) {
-      const Outputs many = run(test, DType::kFloat32, "cpu", threads, backward);
-      CHECK(one.out.bytes() == many.out.bytes());
-      CHECK(one.lse.bytes() == many.lse.bytes());
-      CHECK(one.dq.bytes() == many.dq.bytes());
-      CHECK(one.dk.bytes() == many.dk.bytes());
-      CHECK(one.dv.bytes() == many.dv.bytes());
-      CHECK(one.dmask.bytes() == many.dmask.bytes());
-      CHECK(one.dsinks.bytes() == many.dsinks.bytes());
+      const Outputs many = run(test, DType::kFloat32, eager_backend(), threads, backward);
+      check_same_bits(one, many);
     }
   }
 }
@@ -211,7 +269,8 @@ TEST_CASE("cpu: eight callers at once, each with threads of its own") {
   if (!supported(false)) return;
   const bool backward = supported(true);
   std::vector<Outputs> expected(cases().size());
-  for (std::size_t c = 0; c < cases().size(); ++c) expected[c] = run(cases()[c], DType::kFloat32, "cpu", 1, backward);
+  for (std::size_t c = 0; c < cases().size(); ++c)
+    expected[c] = run(cases()[c], DType::kFloat32, eager_backend(), 1, backward);
   std::vector<int> wrong(8, 0);
   std::vector<std::thread> callers;
   callers.reserve(wrong.size());
@@ -219,7 +278,8 @@ TEST_CASE("cpu: eight callers at once, each with threads of its own") {
     callers.emplace_back([&, t] {
       for (std::size_t c = 0; c < cases().size(); ++c) {
         const std::size_t mine = (c + t) % cases().size();
-        const Outputs result = run(cases()[mine], DType::kFloat32, "cpu", 1 + static_cast<int>(t % 3), backward);
+        const Outputs result =
+            run(cases()[mine], DType::kFloat32, eager_backend(), 1 + static_cast<int>(t % 3), backward);
         wrong[t] += result.out.bytes() != expected[mine].out.bytes() || result.dk.bytes() != expected[mine].dk.bytes();
       }
     });
@@ -228,11 +288,24 @@ TEST_CASE("cpu: eight callers at once, each with threads of its own") {
   CHECK(wrong == std::vector<int>(8, 0));
 }
 
+TEST_CASE("cpu: threads are woken for enough work only") {
+  const auto threads = [](std::int64_t seq, int wanted, double work) {
+    const Tensor t = shape({1, 8, seq, 64});
+    return cpu::useful_threads(make_problem(t, t, t, {}, Pass::kForward), wanted, work);
+  };
+  CHECK(threads(16, 8, cpu::kThreadWork) == 1);
+  CHECK(threads(64, 8, cpu::kThreadWork) == 4);
+  CHECK(threads(1024, 8, cpu::kThreadWork) == 8);
+  CHECK(threads(16, 8, 0) == 8);
+  CHECK(threads(16, 0, 0) == 1);
+}
+
 TEST_CASE("cpu: a row has the same bits whatever batch it sits in") {
   if (!supported(false)) return;
-  const Array q = Array::random(DType::kFloat32, {3, 4, 50, 64}, 1),
+  // Long enough that one batch has few tasks, and so fewer panels in each than three batches have.
+  const Array q = Array::random(DType::kFloat32, {3, 4, 300, 64}, 1),
               k = Array::random(DType::kFloat32, {3, 4, 80, 64}, 2);
-  Array all(DType::kFloat32, {3, 4, 50, 64}), one(DType::kFloat32, {1, 4, 50, 64});
+  Array all(DType::kFloat32, {3, 4, 300, 64}), one(DType::kFloat32, {1, 4, 300, 64});
   AttentionOptions options;
   options.backend = "cpu";
   attention_forward(q, k, k, all, {}, options);
@@ -243,4 +316,55 @@ TEST_CASE("cpu: a row has the same bits whatever batch it sits in") {
   attention_forward(q1, k1, k1, one, {}, options);
   CHECK(std::equal(one.bytes().begin(), one.bytes().end(),
                    all.bytes().begin() + static_cast<std::ptrdiff_t>(one.bytes().size())));
+}
+
+TEST_CASE("cpu: AMX agrees with the reference and with the path that it replaces") {
+  Backend* tiles = tiles_backend();
+  if (tiles == nullptr) return;
+  const std::shared_ptr<Backend> without = cpu::make_backend({});
+  for (const Case& test : cases()) {
+    CAPTURE(std::string(test.name));
+    const Outputs result = run(test, DType::kBFloat16, *tiles, 2, true);
+    check_close(result, run(test, DType::kBFloat16, "reference", 1, true), DType::kBFloat16);
+    check_close(result, run(test, DType::kBFloat16, *without, 2, true), DType::kBFloat16);
+  }
+  if (!cpu::amx::available()) CHECK(emulated_amx_instructions() > 0);
+}
+
+TEST_CASE("cpu: AMX gives the same bits on any number of threads, and to a row in any batch") {
+  Backend* tiles = tiles_backend();
+  if (tiles == nullptr) return;
+  for (const Case& test : cases()) {
+    CAPTURE(std::string(test.name));
+    const Outputs one = run(test, DType::kBFloat16, *tiles, 1, true);
+    check_same_bits(one, run(test, DType::kBFloat16, *tiles, 3, true));
+  }
+  // The first batch of two is computed as if it were alone: sizes and seeds make its numbers the same.
+  const Case two = {"", {2, 3, 70, 48}, {2, 3, 90, 48}, {2, 3, 90, 48}},
+             alone = {"", {1, 3, 70, 48}, {1, 3, 90, 48}, {1, 3, 90, 48}};
+  const Outputs both = run(two, DType::kBFloat16, *tiles, 2, true),
+                first = run(alone, DType::kBFloat16, *tiles, 2, true);
+  const auto begins_with = [](const Array& a, const Array& b) {
+    return std::equal(b.bytes().begin(), b.bytes().end(), a.bytes().begin());
+  };
+  CHECK(begins_with(both.out, first.out));
+  CHECK(begins_with(both.lse, first.lse));
+  CHECK(begins_with(both.dq, first.dq));
+  CHECK(begins_with(both.dk, first.dk));
+  CHECK(begins_with(both.dv, first.dv));
+}
+
+TEST_CASE("cpu: a plan names AMX where it is used") {
+  Backend* tiles = tiles_backend();
+  if (tiles == nullptr) return;
+  CHECK(tiles->device().matrix_unit);
+  CHECK(contains(tiles->details(), "AMX"));
+  const auto kernel = [&](Backend& backend, DType dtype, std::int64_t seq_q) {
+    const Tensor q = shape({1, 2, seq_q, 64}, dtype), k = shape({1, 2, 64, 64}, dtype);
+    return std::get<Plan>(backend.plan(make_problem(q, k, k, {}, Pass::kForward))).kernel;
+  };
+  CHECK(contains(kernel(*tiles, DType::kBFloat16, 64), "AMX"));
+  CHECK_FALSE(contains(kernel(*tiles, DType::kFloat32, 64), "AMX"));
+  CHECK_FALSE(contains(kernel(*tiles, DType::kBFloat16, 1), "AMX"));  // decode reads K and V in place
+  CHECK_FALSE(contains(kernel(*cpu::make_backend({}), DType::kBFloat16, 64), "AMX"));
 }

@@ -85,9 +85,13 @@ def _hook(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Any:
+    if _count > 0 and attn_mask is None and dropout_p == 0.0:
+        out = _torch_attention.quick(query, key, value, is_causal, scale, enable_gqa)
+        if out is not None:
+            return out
     if _count == 0 or _torch_attention.pytorch_reason(query, key, value, attn_mask) is not None:
         return _stock.call_boxed(
             keyset, query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
         )
-    rules = read_rules(attn_mask is not None, dropout_p, is_causal, scale, None, None, 0.0)
+    rules = read_rules(attn_mask is not None, dropout_p, is_causal, scale, None, None, 0.0, enable_gqa)
     return _torch_attention.attention(query, key, value, attn_mask, None, None, rules, enable_gqa)
