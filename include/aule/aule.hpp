@@ -135,8 +135,6 @@ struct DeviceDescription {
 };
 /// Devices that this build can use on this machine, the preferred one first.
 AULE_API std::vector<DeviceDescription> devices();
-/// Back ends of this build that have nothing to run on here; details says why ("there is no Vulkan loader ...").
-AULE_API std::vector<DeviceDescription> unavailable_backends();
 
 /// Threads (at most 1024) that CPU kernels use when a call does not say, for all threads of the process; 0 restores the
 /// default (AULE_NUM_THREADS or all cores).

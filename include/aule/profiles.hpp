@@ -1,4 +1,4 @@
-// aule-attention, C++ API: what would run on a GPU that is not here.
+// aule-attention, C++ API: what would run on a GPU that is not here, and why there is none.
 #pragma once
 
 #include <string>
@@ -8,6 +8,9 @@
 #include "aule/aule.hpp"
 
 namespace aule {
+
+/// Back ends of this build that have no device on this machine, and why: `details`. Their names of devices are empty.
+AULE_API std::vector<DeviceDescription> unavailable_backends();
 
 /// Names of the recorded devices: "rx7900xtx", "h100", ... Empty where the library was built without Vulkan.
 AULE_API std::vector<std::string> device_profiles();

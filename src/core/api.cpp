@@ -156,17 +156,8 @@ std::vector<DeviceDescription> devices() {
   return translate_exceptions([] {
     std::vector<DeviceDescription> list;
     for (const auto& backend : default_dispatcher().backends()) {
-      if (backend->unavailable().empty()) list.push_back({backend->name(), backend->device().name, backend->details()});
-    }
-    return list;
-  });
-}
-
-std::vector<DeviceDescription> unavailable_backends() {
-  return translate_exceptions([] {
-    std::vector<DeviceDescription> list;
-    for (const auto& backend : default_dispatcher().backends()) {
-      if (std::string reason = backend->unavailable(); !reason.empty()) list.push_back({backend->name(), "", reason});
+      if (backend->device().name.empty()) continue;  // unavailable_backends() says why
+      list.push_back({backend->name(), backend->device().name, backend->details()});
     }
     return list;
   });

@@ -35,7 +35,8 @@ struct GpuTraits {
   std::int64_t max_buffer_bytes = 0;
   std::int64_t binding_alignment = 256;
   std::int64_t memory_bytes = 0;  ///< of the device's own heap
-  bool storage_16bit = false, arithmetic_fp16 = false, bf16 = false, bf16_matrix = false, dot_product = false;
+  bool storage_16bit = false, arithmetic_fp16 = false, bf16 = false, bf16_matrix = false;
+  bool dot_product = false;    ///< pairs of fp16 products added to fp32 by one instruction
   bool device_scope = false;   ///< the Vulkan memory model with device scope
   bool mapped_memory = false;  ///< the device's own memory can be mapped: integrated, software, resizable BAR
   bool host_import = false;    ///< host memory can be bound to buffers (VK_EXT_external_memory_host)
@@ -88,8 +89,6 @@ class Backend {
   virtual std::string name() const = 0;
   virtual const DeviceInfo& device() const = 0;
   virtual std::string details() const = 0;
-  /// Why nothing can run on it here (no driver, no device); empty: something can.
-  virtual std::string unavailable() const { return {}; }
   /// Pure: depends on the problem and device() only. No allocation, no driver.
   virtual PlanResult plan(const AttentionProblem& problem) const = 0;
   /// Why this back end, though it may run the problem, leaves it to the ones behind it unless it is asked for by name;

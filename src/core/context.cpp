@@ -311,14 +311,22 @@ GpuTensor AttentionContext::tensor(const std::vector<std::int64_t>& sizes, DType
   });
 }
 
+namespace {
+
+/// Checks in the order of the arguments, so that the first wrong one is named.
+void check_live(const ContextState& state, std::initializer_list<std::pair<const char*, const GpuTensor*>> tensors) {
+  for (const auto& [name, tensor] : tensors) live(name, *tensor, state);
+}
+
+}  // namespace
+
 void AttentionContext::attention(const GpuTensor& q, const GpuTensor& k, const GpuTensor& v, const GpuTensor& out,
                                  const GpuTensor& lse, const GpuAttentionOptions& options) {
   translate_exceptions([&] {
     const std::lock_guard lock(state_->mutex);
     ContextDevice& device = open(*state_);
-    const auto view = [&](const char* name, const GpuTensor& tensor) { return live(name, tensor, *state_); };
-    device.run(make_forward_call(view("q", q), view("k", k), view("v", v), view("out", out), view("lse", lse),
-                                 resolve(options, *state_)));
+    check_live(*state_, {{"q", &q}, {"k", &k}, {"v", &v}, {"out", &out}, {"lse", &lse}});
+    device.run(make_forward_call(q.view(), k.view(), v.view(), out.view(), lse.view(), resolve(options, *state_)));
   });
 }
 
@@ -328,13 +336,23 @@ void AttentionContext::attention_backward(const GpuTensor& q, const GpuTensor& k
   translate_exceptions([&] {
     const std::lock_guard lock(state_->mutex);
     ContextDevice& device = open(*state_);
-    const auto view = [&](const char* name, const GpuTensor& tensor) { return live(name, tensor, *state_); };
-    const BackwardInputs given{view("out", inputs.out), view("lse", inputs.lse), view("dout", inputs.dout),
-                               view("dlse", inputs.dlse)};
-    const Gradients wanted{view("dq", gradients.dq), view("dk", gradients.dk), view("dv", gradients.dv),
-                           view("dmask", gradients.dmask), view("dsinks", gradients.dsinks)};
-    AttentionCall call =
-        make_backward_call(view("q", q), view("k", k), view("v", v), given, wanted, resolve(options, *state_));
+    check_live(*state_, {{"q", &q},
+                         {"k", &k},
+                         {"v", &v},
+                         {"out", &inputs.out},
+                         {"lse", &inputs.lse},
+                         {"dout", &inputs.dout},
+                         {"dlse", &inputs.dlse},
+                         {"dq", &gradients.dq},
+                         {"dk", &gradients.dk},
+                         {"dv", &gradients.dv},
+                         {"dmask", &gradients.dmask},
+                         {"dsinks", &gradients.dsinks}});
+    const BackwardInputs given{inputs.out.view(), inputs.lse.view(), inputs.dout.view(), inputs.dlse.view()};
+    const Gradients wanted{gradients.dq.view(), gradients.dk.view(), gradients.dv.view(), gradients.dmask.view(),
+                           gradients.dsinks.view()};
+    const AttentionCall call =
+        make_backward_call(q.view(), k.view(), v.view(), given, wanted, resolve(options, *state_));
     if (call.slices.size() != 1 && (wanted.dmask.defined() || wanted.dsinks.defined())) {
       fail("dmask, dsinks", "leading dimensions that can be merged into one", std::to_string(call.slices.size()),
            ErrorCode::kUnsupported);

@@ -1,4 +1,4 @@
-// explain() for recorded devices.
+// Devices that are not here: recorded ones, and why a back end has none.
 #include "aule/profiles.hpp"
 
 #include "core/backend.hpp"
@@ -14,6 +14,15 @@ std::shared_ptr<Backend> make_vulkan_profile_backend(const std::string&) {
   throw Error(ErrorCode::kUnsupported, "profile: this library was built without Vulkan");
 }
 #endif
+
+std::vector<DeviceDescription> unavailable_backends() {
+  return translate_exceptions([] {
+    std::vector<DeviceDescription> list;
+    for (const auto& backend : default_dispatcher().backends())
+      if (backend->device().name.empty()) list.push_back({backend->name(), "", backend->details()});
+    return list;
+  });
+}
 
 std::vector<std::string> device_profiles() { return vulkan_profile_names(); }
 

@@ -135,6 +135,12 @@ void Device::create_device() {
     bf16.shaderBFloat16Type = VK_TRUE;
     bf16.shaderBFloat16CooperativeMatrix = gpu.bf16_matrix;
   }
+  auto dot = make<VkPhysicalDeviceShaderMixedFloatDotProductFeaturesVALVE>(
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_MIXED_FLOAT_DOT_PRODUCT_FEATURES_VALVE);
+  if (gpu.dot_product && take(VK_VALVE_SHADER_MIXED_FLOAT_DOT_PRODUCT_EXTENSION_NAME)) {
+    chain(features, dot);
+    dot.shaderMixedFloatDotProductFloat16AccFloat32 = VK_TRUE;
+  }
   if (gpu.host_import) take(VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
   if (gpu.portability) take("VK_KHR_portability_subset");  // must be enabled where it is offered
 

@@ -93,13 +93,13 @@ void query_features(const InstanceTable& vk, PhysicalDevice& device, const std::
       VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES);
   auto bf16 =
       make<VkPhysicalDeviceShaderBfloat16FeaturesKHR>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_BFLOAT16_FEATURES_KHR);
-  auto dot = make<VkPhysicalDeviceShaderIntegerDotProductFeatures>(
-      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES);
+  auto dot = make<VkPhysicalDeviceShaderMixedFloatDotProductFeaturesVALVE>(
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_MIXED_FLOAT_DOT_PRODUCT_FEATURES_VALVE);
   chain(features, f11);
   chain(features, f12);
   if (has(extensions, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME)) chain(features, control);
   if (has(extensions, VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME)) chain(features, bf16);
-  if (has(extensions, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME)) chain(features, dot);
+  if (has(extensions, VK_VALVE_SHADER_MIXED_FLOAT_DOT_PRODUCT_EXTENSION_NAME)) chain(features, dot);
   vk.GetPhysicalDeviceFeatures2(device.handle, &features);
   GpuTraits& gpu = device.info.gpu;
   // The 16-bit kernels read elements as 16-bit integers.
@@ -108,7 +108,7 @@ void query_features(const InstanceTable& vk, PhysicalDevice& device, const std::
   gpu.arithmetic_fp16 = f12.shaderFloat16 != 0;
   gpu.bf16 = bf16.shaderBFloat16Type != 0;
   gpu.bf16_matrix = bf16.shaderBFloat16CooperativeMatrix != 0;
-  gpu.dot_product = dot.shaderIntegerDotProduct != 0;
+  gpu.dot_product = dot.shaderMixedFloatDotProductFloat16AccFloat32 != 0;
   gpu.subgroup_size_control =
       gpu.subgroup_size_control && control.subgroupSizeControl != 0 && control.computeFullSubgroups != 0;
   if (f12.timelineSemaphore == 0) device.reason = "has no timeline semaphores";

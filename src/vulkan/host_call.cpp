@@ -56,15 +56,16 @@ class HostCall {
 
   std::function<bool(const AttentionProblem&)> chunk_rule() const {
     const GpuTraits& gpu = session_.device().info().gpu;
-    const std::int64_t whole = lay_out({problem_, 0, 0}, program(problem_), args_).bytes;
+    // What travels decides the size; workspaces only have to fit.
+    const std::int64_t whole = lay_out({problem_, 0, 0}, program(problem_), args_).outputs_end;
     const std::int64_t wanted =
         stage_inputs_ ? std::clamp(whole / 4, kSmallestStagedChunk, kLargestStagedChunk) : kLargestMappedChunk;
-    const std::int64_t limit = std::min(wanted, gpu.max_buffer_bytes);
-    return
-        [this, limit, binding = std::min<std::int64_t>(gpu.max_binding_bytes, INT32_MAX)](const AttentionProblem& p) {
-          const ChunkMemory memory = lay_out({p, 0, 0}, program(p), args_);
-          return memory.bytes <= limit && memory.largest_binding <= binding;
-        };
+    const std::int64_t most = std::min(gpu.max_buffer_bytes, gpu.memory_bytes);
+    const std::int64_t binding = std::min<std::int64_t>(gpu.max_binding_bytes, INT32_MAX);
+    return [this, wanted, most, binding](const AttentionProblem& part) {
+      const ChunkMemory memory = lay_out({part, 0, 0}, program(part), args_);
+      return memory.outputs_end <= wanted && memory.bytes <= most && memory.largest_binding <= binding;
+    };
   }
 
   CallNumbers numbers(const Chunk& chunk) const {

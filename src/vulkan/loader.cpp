@@ -83,9 +83,10 @@ bool is_meant(const PhysicalDevice& device, std::size_t index, const std::string
   std::string uuid = lower(wanted);
   uuid.erase(std::remove(uuid.begin(), uuid.end(), '-'), uuid.end());
   if (!device.info.gpu.uuid.empty() && uuid == device.info.gpu.uuid) return true;
-  const bool is_number =
-      std::all_of(wanted.begin(), wanted.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
-  return !is_number && lower(device.info.name).find(lower(wanted)) != std::string::npos;
+  // "6800" is part of a name, "2" is an index that does not exist.
+  const bool is_index = wanted.size() < 3 &&
+                        std::all_of(wanted.begin(), wanted.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
+  return !is_index && lower(device.info.name).find(lower(wanted)) != std::string::npos;
 }
 
 }  // namespace

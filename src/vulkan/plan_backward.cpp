@@ -174,7 +174,8 @@ void find_stored(const AttentionProblem& problem, const GpuTraits& gpu, VulkanCo
   }
 }
 
-/// Collects the passes of a backward call.
+/// Collects the passes of a backward call. All but the first wait for the one before: what they gained by overlapping,
+/// synchronization validation would report, for it takes whatever a shader may write as written.
 class BackwardProgram {
  public:
   BackwardProgram(const AttentionProblem& problem, const VulkanConfig& config, bool vector_loads)
@@ -289,7 +290,7 @@ class BackwardProgram {
     pass.tasks = problem_.batch * problem_.heads_q * slices * blocks(problem_.seq_q, tiling.block_q);
     pass.flops =
         two_pairs_ * static_cast<double>(slices * (problem_.head_dim_qk + problem_.head_dim_v) + problem_.head_dim_qk);
-    pass.waits = program_.passes.size() == 1;  // beside dK and dV, which write elsewhere
+    pass.waits = true;
     pass.steps = std::max<std::int64_t>(1, blocks(problem_.seq_k, tiling.block_k));
     add_cut(std::move(pass), std::int64_t{1} * tiling.block_q * slice(tiling));
   }
@@ -324,7 +325,7 @@ class BackwardProgram {
     KernelPass pass = plain_pass("attention_backward_dsinks", plain_tiling(), kFeatureSinks);
     pass.tasks = problem_.heads_q;
     pass.flops = 16.0 * static_cast<double>(problem_.batch * problem_.heads_q * problem_.seq_q);
-    pass.waits = program_.passes.size() == 1;
+    pass.waits = true;
     program_.passes.push_back(std::move(pass));
   }
 
@@ -346,7 +347,6 @@ class BackwardProgram {
     }
     if (pass.parts > 1) {
       pass.at_once = std::min(pass.tasks, kTasksOfParts);
-      pass.waits = true;  // workspace2 is shared
       program_.workspace2_bytes = std::max(program_.workspace2_bytes, 4 * sums * pass.at_once);
     }
     program_.passes.push_back(std::move(pass));

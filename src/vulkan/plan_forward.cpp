@@ -1,5 +1,7 @@
 // Tiles of attention_forward.comp: which row of the table fits a device and a problem.
 #include <algorithm>
+#include <string>
+#include <string_view>
 
 #include "vulkan/planner.hpp"
 
@@ -15,23 +17,50 @@ struct ForwardRow {
   std::int64_t max_dim;  ///< of the larger head size
   int subgroup;          ///< 0: the device's default
   int workgroup, lanes, rows, keys, chunk, chunk_v, chunk_p, buffers;
-  int columns;     ///< output columns of a workgroup at most; a lane's share of them stays in registers
+  int columns;     ///< output columns of a workgroup at most, a multiple of 4 lanes; a lane's share stays in registers
   int exact_exp2;  ///< 0 where the device's exp2 maps -inf to 0 and NaN to NaN
   int lane_pairs;
+  const char* shader;  ///< "": fp32 tiles; "_half", "_dot2": fp16 tiles, for float16 where the device can
   const char* provenance;
 };
 
-// The first row that fits a device's family, the head size and the shared memory.
+constexpr const char* kMesa =
+    "Mesa 26.2.6 compilers, no-op drm shim, 2026-11-24, least VALU and LDS cycles without spills";
+constexpr const char* kH100 = "H100, 2026-11-24, S = 4096, not causal: ";
+
+// The first row that fits a device's family, the type, the head size and the shared memory.
 constexpr ForwardRow kRows[] = {
     // family, max dim, subgroup, workgroup, lanes, rows, keys, chunk, chunk_v, chunk_p, buffers, columns, exact, pairs
-    {"lavapipe", 1 << 20, 0, 32, 8, 8, 4, 16, 16, 16, 1, 128, 1, 1, "not tuned: correctness only"},
-    {"nvidia", 64, 32, 128, 8, 8, 8, 16, 16, 16, 1, 64, 1, 1, "H100, 2026-11-24, fp32 and fp16, S = 4096: 36 TFLOPS"},
-    {"nvidia", 128, 32, 128, 16, 8, 8, 16, 16, 32, 1, 128, 1, 1,
-     "H100, 2026-11-24, fp32 and fp16, S = 4096: 37 TFLOPS"},
-    {"nvidia", 1 << 20, 32, 256, 16, 4, 8, 32, 32, 32, 1, 256, 1, 1,
-     "H100, 2026-11-24, fp16, D = 256, S = 4096: 38 TFLOPS"},
-    {"", 1 << 20, 0, 64, 8, 8, 4, 16, 16, 16, 1, 128, 1, 1, "not measured: what every device can run"},
+    {"lavapipe", 1 << 20, 0, 32, 8, 4, 4, 16, 4, 16, 1, 128, 1, 1, "", "short code: LLVM takes seconds for more"},
+    // NVIDIA: fp32 tiles for all types. 36.1 TFLOPS in fp32 at D = 64, 37.0 at 128; fp16 36.4, 37.6 and at 256 38.0.
+    {"nvidia", 64, 32, 128, 8, 8, 8, 16, 16, 16, 1, 64, 0, 1, "", kH100},
+    {"nvidia", 128, 32, 128, 16, 8, 8, 16, 16, 32, 1, 128, 0, 1, "", kH100},
+    {"nvidia", 256, 32, 256, 16, 4, 8, 32, 32, 32, 1, 256, 0, 1, "", kH100},
+    {"nvidia", 1 << 20, 32, 256, 32, 4, 4, 16, 16, 16, 1, 640, 0, 1, "", "not measured"},
+    // AMD: the dot product halves both the multiply-adds and the bytes of shared memory.
+    {"rdna", 64, 64, 256, 8, 8, 12, 16, 16, 96, 1, 64, 0, 0, "_dot2", kMesa},
+    {"rdna", 128, 64, 256, 16, 8, 8, 16, 16, 16, 1, 128, 0, 0, "_dot2", kMesa},
+    {"rdna", 64, 64, 128, 16, 8, 4, 16, 16, 16, 1, 64, 0, 0, "", kMesa},
+    {"rdna", 128, 64, 256, 16, 8, 8, 16, 16, 16, 1, 128, 0, 0, "", kMesa},
+    {"rdna", 1 << 20, 64, 128, 16, 4, 4, 16, 16, 16, 1, 256, 0, 0, "", kMesa},
+    {"apple", 64, 32, 128, 16, 4, 4, 16, 16, 16, 1, 64, 1, 0, "_half", kMesa},
+    {"apple", 1 << 20, 32, 128, 16, 4, 4, 8, 8, 8, 1, 128, 1, 0, "_half", kMesa},
+    {"apple", 64, 32, 128, 8, 4, 4, 16, 16, 16, 1, 64, 1, 0, "", kMesa},
+    {"apple", 1 << 20, 32, 128, 16, 4, 4, 16, 16, 16, 1, 128, 1, 0, "", kMesa},
+    {"", 1 << 20, 0, 64, 8, 8, 4, 16, 16, 16, 1, 128, 1, 1, "", "not measured: what every device can run"},
 };
+
+/// "rdna" stands for all of its generations.
+bool of_family(const ForwardRow& row, const GpuTraits& gpu) {
+  const std::string_view family = row.family;
+  return family.empty() || gpu.family == family || (family == "rdna" && gpu.family.starts_with(family));
+}
+
+bool can_run(const ForwardRow& row, const AttentionProblem& problem, const GpuTraits& gpu) {
+  const std::string_view shader = row.shader;
+  if (shader.empty()) return true;
+  return problem.dtype == DType::kFloat16 && gpu.arithmetic_fp16 && (shader == "_half" || gpu.dot_product);
+}
 
 int round_up(std::int64_t value, int unit) {
   return static_cast<int>((std::max<std::int64_t>(value, 1) + unit - 1) / unit * unit);
@@ -52,8 +81,8 @@ Tiling make_tiling(const ForwardRow& row, const AttentionProblem& problem, const
   tiling.workgroup_size = std::max(row.workgroup, tiling.subgroup_size);
   tiling.block_q = tiling.workgroup_size / lanes * row.rows;
   tiling.block_k = row.keys * lanes;
-  tiling.dim_qk = round_up(problem.head_dim_qk, row.chunk);
-  tiling.dim_v = std::min(row.columns, round_up(problem.head_dim_v, 4 * lanes));
+  tiling.dim_qk = padded_dim(gpu, round_up(problem.head_dim_qk, row.chunk));
+  tiling.dim_v = std::min(row.columns, padded_dim(gpu, round_up(problem.head_dim_v, 4 * lanes)));
   const bool whole =
       tiling.dim_qk == problem.head_dim_qk && problem.head_dim_v > 0 && problem.head_dim_v % tiling.dim_v == 0;
   for (const int value : {lanes, row.rows, row.chunk, row.chunk_v, row.chunk_p, row.buffers, whole ? 1 : 0,
@@ -69,14 +98,16 @@ std::variant<VulkanConfig, Rejection> fit_forward(const AttentionProblem& proble
   const GpuTraits& gpu = device.gpu;
   std::int64_t least_shared = INT64_MAX;
   for (const ForwardRow& row : kRows) {
-    const bool of_family = row.family[0] == '\0' || gpu.family == row.family;
-    if (!of_family || std::max(problem.head_dim_qk, problem.head_dim_v) > row.max_dim) continue;
+    if (!of_family(row, gpu) || !can_run(row, problem, gpu) ||
+        std::max(problem.head_dim_qk, problem.head_dim_v) > row.max_dim)
+      continue;
     VulkanConfig config;
     config.tiling = make_tiling(row, problem, gpu);
     least_shared = std::min(least_shared, config.tiling.shared_bytes);
     if (config.tiling.shared_bytes > gpu.shared_bytes || config.tiling.workgroup_size > gpu.max_workgroup_size)
       continue;
     config.row = row.family[0] == '\0' ? "any" : row.family;
+    config.shader = std::string("attention_forward") + row.shader;
     return config;
   }
   return Rejection{"needs at least " + std::to_string(least_shared) + " bytes of shared memory in a workgroup; " +
@@ -87,7 +118,7 @@ Program forward_program(const AttentionProblem& problem, const VulkanConfig& con
   const Tiling& tiling = config.tiling;
   const auto blocks = [](std::int64_t size, std::int64_t block) { return (size + block - 1) / block; };
   KernelPass pass;
-  pass.key = pipeline_key("attention_forward", problem, tiling, kFeatures, vector_loads);
+  pass.key = pipeline_key(config.shader, problem, tiling, kFeatures, vector_loads);
   pass.tasks = problem.batch * problem.heads_q * blocks(problem.seq_q, tiling.block_q) *
                std::max<std::int64_t>(1, blocks(problem.head_dim_v, tiling.dim_v));
   pass.flops = problem_flops(problem);

@@ -1,6 +1,7 @@
 #include "vulkan/planner.hpp"
 
 #include <algorithm>
+#include <bit>
 
 #include "core/format.hpp"
 #include "kernels/attention_params.h"
@@ -82,6 +83,10 @@ void set_outputs(BackwardOutputs& outputs, const AttentionArgs& args) {
 int pick_subgroup(const GpuTraits& gpu, int wanted) {
   if (!gpu.subgroup_size_control) return gpu.subgroup_default;
   return std::clamp(wanted > 0 ? wanted : gpu.subgroup_default, gpu.subgroup_min, gpu.subgroup_max);
+}
+
+int padded_dim(const GpuTraits& gpu, int dim) {
+  return gpu.family == "lavapipe" ? static_cast<int>(std::bit_ceil(static_cast<unsigned>(dim))) : dim;
 }
 
 PipelineKey pipeline_key(const std::string& shader, const AttentionProblem& problem, const Tiling& tiling,

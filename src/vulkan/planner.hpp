@@ -42,7 +42,8 @@ struct VulkanConfig {
   std::int64_t stored_bytes = 0, stored_most = 0, stored_tasks = 0;
   std::int64_t splits = 1, split_keys = 0;
   BackwardOutputs outputs;
-  std::string row;  ///< the table row's name, for explain()
+  std::string shader;  ///< forward: the module that the row wants
+  std::string row;     ///< the table row's name, for explain()
 };
 
 /// One kernel over the whole problem.
@@ -80,8 +81,8 @@ PipelineKey pipeline_key(const std::string& shader, const AttentionProblem& prob
 /// The subgroup size that kernels are built for: `wanted` where the device can require it, what it has otherwise.
 int pick_subgroup(const GpuTraits& gpu, int wanted);
 
-/// The head size that a kernel is built for, of one that its tiles want. Software devices compile for seconds and multiply for
-/// milliseconds, so there powers of two share a pipeline.
+/// The head size that a kernel is built for, of one that its tiles want. Software devices compile for seconds and
+/// multiply for milliseconds, so there powers of two share a pipeline.
 int padded_dim(const GpuTraits& gpu, int dim);
 
 // One pair a family of kernels: plan_forward.cpp, plan_decode.cpp, plan_backward.cpp.

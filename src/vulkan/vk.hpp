@@ -11,48 +11,32 @@
 
 namespace aule::vulkan {
 
+// clang-format off
 #define AULE_VULKAN_INSTANCE_FUNCTIONS(F) \
-  F(DestroyInstance)                      \
-  F(EnumeratePhysicalDevices)             \
-  F(GetDeviceProcAddr)                    \
-  F(CreateDevice)                         \
-  F(EnumerateDeviceExtensionProperties)   \
-  F(GetPhysicalDeviceProperties)          \
-  F(GetPhysicalDeviceProperties2)         \
-  F(GetPhysicalDeviceFeatures2)           \
-  F(GetPhysicalDeviceMemoryProperties) F(GetPhysicalDeviceMemoryProperties2) F(GetPhysicalDeviceQueueFamilyProperties)
+  F(DestroyInstance) F(EnumeratePhysicalDevices) F(GetDeviceProcAddr) F(CreateDevice) \
+  F(EnumerateDeviceExtensionProperties) F(GetPhysicalDeviceProperties) F(GetPhysicalDeviceProperties2) \
+  F(GetPhysicalDeviceFeatures2) F(GetPhysicalDeviceMemoryProperties) F(GetPhysicalDeviceMemoryProperties2) \
+  F(GetPhysicalDeviceQueueFamilyProperties)
 
 /// Not every device has these: null then.
-#define AULE_VULKAN_OPTIONAL_FUNCTIONS(F) F(GetPhysicalDeviceCooperativeMatrixPropertiesKHR)
+#define AULE_VULKAN_OPTIONAL_FUNCTIONS(F) \
+  F(GetPhysicalDeviceCooperativeMatrixPropertiesKHR)
 
-#define AULE_VULKAN_DEVICE_FUNCTIONS(F)                                                                                \
-  F(DestroyDevice)                                                                                                     \
-  F(GetDeviceQueue)                                                                                                    \
-  F(QueueSubmit)                                                                                                       \
-  F(QueueWaitIdle)                                                                                                     \
-  F(DeviceWaitIdle)                                                                                                    \
-  F(AllocateMemory)                                                                                                    \
-  F(FreeMemory)                                                                                                        \
-  F(MapMemory)                                                                                                         \
-  F(UnmapMemory)                                                                                                       \
-  F(FlushMappedMemoryRanges)                                                                                           \
-  F(InvalidateMappedMemoryRanges)                                                                                      \
-  F(BindBufferMemory)                                                                                                  \
-  F(BindImageMemory)                                                                                                   \
-  F(GetBufferMemoryRequirements)                                                                                       \
-  F(GetImageMemoryRequirements)                                                                                        \
-  F(CreateBuffer) F(DestroyBuffer) F(CreateImage) F(DestroyImage) F(CmdCopyBuffer) F(CmdFillBuffer) F(CmdUpdateBuffer) \
-      F(GetBufferMemoryRequirements2) F(GetImageMemoryRequirements2) F(BindBufferMemory2) F(BindImageMemory2)          \
-          F(CreateShaderModule) F(DestroyShaderModule) F(CreatePipelineCache) F(DestroyPipelineCache)                  \
-              F(GetPipelineCacheData) F(CreateComputePipelines) F(DestroyPipeline) F(CreatePipelineLayout)             \
-                  F(DestroyPipelineLayout) F(CreateDescriptorSetLayout) F(DestroyDescriptorSetLayout)                  \
-                      F(CreateDescriptorPool) F(DestroyDescriptorPool) F(ResetDescriptorPool)                          \
-                          F(AllocateDescriptorSets) F(UpdateDescriptorSets) F(CreateCommandPool) F(DestroyCommandPool) \
-                              F(ResetCommandPool) F(AllocateCommandBuffers) F(FreeCommandBuffers)                      \
-                                  F(BeginCommandBuffer) F(EndCommandBuffer) F(CmdBindPipeline)                         \
-                                      F(CmdBindDescriptorSets) F(CmdPushConstants) F(CmdDispatch)                      \
-                                          F(CmdPipelineBarrier) F(CreateSemaphore) F(DestroySemaphore)                 \
-                                              F(WaitSemaphores) F(GetSemaphoreCounterValue)
+#define AULE_VULKAN_DEVICE_FUNCTIONS(F) \
+  F(DestroyDevice) F(GetDeviceQueue) F(QueueSubmit) F(QueueWaitIdle) F(DeviceWaitIdle) F(AllocateMemory) \
+  F(FreeMemory) F(MapMemory) F(UnmapMemory) F(FlushMappedMemoryRanges) F(InvalidateMappedMemoryRanges) \
+  F(BindBufferMemory) F(BindImageMemory) F(GetBufferMemoryRequirements) F(GetImageMemoryRequirements) \
+  F(CreateBuffer) F(DestroyBuffer) F(CreateImage) F(DestroyImage) F(CmdCopyBuffer) F(CmdFillBuffer) \
+  F(CmdUpdateBuffer) F(GetBufferMemoryRequirements2) F(GetImageMemoryRequirements2) F(BindBufferMemory2) \
+  F(BindImageMemory2) F(CreateShaderModule) F(DestroyShaderModule) F(CreatePipelineCache) F(DestroyPipelineCache) \
+  F(GetPipelineCacheData) F(CreateComputePipelines) F(DestroyPipeline) F(CreatePipelineLayout) \
+  F(DestroyPipelineLayout) F(CreateDescriptorSetLayout) F(DestroyDescriptorSetLayout) F(CreateDescriptorPool) \
+  F(DestroyDescriptorPool) F(ResetDescriptorPool) F(AllocateDescriptorSets) F(UpdateDescriptorSets) \
+  F(CreateCommandPool) F(DestroyCommandPool) F(ResetCommandPool) F(AllocateCommandBuffers) F(FreeCommandBuffers) \
+  F(BeginCommandBuffer) F(EndCommandBuffer) F(CmdBindPipeline) F(CmdBindDescriptorSets) F(CmdPushConstants) \
+  F(CmdDispatch) F(CmdPipelineBarrier) F(CreateSemaphore) F(DestroySemaphore) F(WaitSemaphores) \
+  F(GetSemaphoreCounterValue)
+// clang-format on
 
 #define AULE_VULKAN_DECLARE(name) PFN_vk##name name = nullptr;
 struct InstanceTable {

@@ -8,6 +8,7 @@
 #include "core/format.hpp"
 #include "vulkan/context.hpp"
 #include "vulkan/host_call.hpp"
+#include "vulkan/host_cost.hpp"
 #include "vulkan/planner.hpp"
 #include "vulkan/profile.hpp"
 #include "vulkan/session.hpp"
@@ -92,12 +93,8 @@ class VulkanBackend final : public Backend {
 
   std::string details() const override {
     find_device();
+    if (!reason_.empty()) return reason_;
     return describe(info_);
-  }
-
-  std::string unavailable() const override {
-    find_device();
-    return reason_;
   }
 
   PlanResult plan(const AttentionProblem& problem) const override {
@@ -106,15 +103,15 @@ class VulkanBackend final : public Backend {
     return plan_on(info_, problem);
   }
 
-  std::string avoided(const AttentionProblem&) const override {
-    find_device();
-    if (reason_.empty() && info_.kind == DeviceKind::kSoftwareGpu)
-      return "is " + info_.name + ", a CPU: runs only if asked for by name";
-    return "";
+  std::string avoided(const AttentionProblem& problem) const override {
+    if (std::string reason = software_reason(); !reason.empty()) return reason;
+    if (!reason_.empty()) return "";  // plan() says why
+    const HostCost cost = host_cost(problem, info_, num_threads());
+    return cost.cpu < cost.gpu ? to_string(cost) : "";
   }
 
   std::unique_ptr<ContextDevice> make_context(const std::string& device, bool wanted) override {
-    if (!wanted && !avoided({}).empty()) return nullptr;
+    if (!wanted && !software_reason().empty()) return nullptr;
     if (!wanted && !reason_.empty()) return nullptr;
     const std::shared_ptr<Instance> instance = Instance::create();
     const std::vector<PhysicalDevice> devices = instance->physical_devices();
@@ -137,13 +134,19 @@ class VulkanBackend final : public Backend {
     run_on_host_tensors(*session, config, problem, args);
   }
 
+  /// A software device runs only if asked for by name.
+  std::string software_reason() const {
+    find_device();
+    if (!reason_.empty() || info_.kind != DeviceKind::kSoftwareGpu) return "";
+    return "is " + info_.name + ", a CPU: runs only if asked for by name";
+  }
+
   /// Asks the driver once what there is. A lost device keeps its description: plans stay valid.
   void find_device() const {
     const std::lock_guard lock(mutex_);
     if (asked_) return;
     asked_ = true;
     info_.backend = "vulkan";
-    info_.name = "none";
     info_.kind = DeviceKind::kSoftwareGpu;
     try {
       make_session();

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "aule/context.hpp"
+#include "aule/profiles.hpp"
 #include "helpers.hpp"
 
 using namespace aule;
@@ -14,13 +15,9 @@ namespace {
 /// Back ends whose contexts can be made here; one without a device is named.
 std::vector<std::string> context_backends() {
   std::vector<std::string> names;
-  for (const DeviceDescription& device : devices()) {
-    if (device.backend == "vulkan" && device.name == "none") {
-      MESSAGE("skipped: vulkan: " << device.details);
-      continue;
-    }
-    names.push_back(device.backend);
-  }
+  for (const DeviceDescription& device : devices()) names.push_back(device.backend);
+  for (const DeviceDescription& missing : unavailable_backends())
+    MESSAGE("skipped: " << missing.backend << ": " << missing.details);
   return names;
 }
 

@@ -10,6 +10,7 @@
 #include "helpers.hpp"
 #include "vulkan/hooks.hpp"
 #include "vulkan/loader.hpp"
+#include "vulkan/profile.hpp"
 
 using namespace aule;
 using namespace aule::vulkan;
@@ -98,6 +99,15 @@ bool same_bits(const Results& a, const Results& b) {
 }
 
 }  // namespace
+
+TEST_CASE("vulkan device: its description is a profile; AULE_PRINT_PROFILE=1 prints it to be recorded") {
+  if (!has_device()) return;
+  for (const PhysicalDevice& device : Instance::create()->physical_devices()) {
+    const std::string text = write_profile(device.info);
+    CHECK(write_profile(parse_profile(text, "here")) == text);
+    if (std::getenv("AULE_PRINT_PROFILE") != nullptr) MESSAGE(text);
+  }
+}
 
 TEST_CASE("vulkan device: staged, mapped, in chunks and in many submissions, the same result") {
   if (!has_device()) return;

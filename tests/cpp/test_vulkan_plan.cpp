@@ -7,6 +7,7 @@
 #include "aule/profiles.hpp"
 #include "helpers.hpp"
 #include "vulkan/device_query.hpp"
+#include "vulkan/host_cost.hpp"
 #include "vulkan/launch.hpp"
 #include "vulkan/packing.hpp"
 #include "vulkan/planner.hpp"
@@ -33,8 +34,10 @@ std::vector<AttentionProblem> problems() {
   for (const DType dtype : {DType::kFloat32, DType::kFloat16, DType::kBFloat16})
     for (const aule::Pass pass : {aule::Pass::kForward, aule::Pass::kBackward})
       for (const auto& [seq_q, seq_k] : {std::pair{1, 1}, {1, 100'000}, {8, 2048}, {77, 33}, {4096, 4096}, {3, 0}})
-        for (const std::int64_t head_dim : {1, 64, 128, 256, 576})
+        for (const std::int64_t head_dim : {1, 64, 128, 256, 576}) {
+          if (seq_k * head_dim > 30'000'000) continue;  // more than the smallest device binds
           list.push_back(problem(dtype, pass, seq_q, seq_k, head_dim));
+        }
   return list;
 }
 
@@ -330,4 +333,18 @@ TEST_CASE("vulkan profiles: explain for a device that is not here") {
                                  shape({1, 8, 64}, DType::kFloat64)),
                  "rejected   vulkan: does not compute in float64"));
   CHECK(contains(caught([&] { explain_profile("voodoo2", q, k, k); }).what(), "profile: expected one of"));
+}
+
+TEST_CASE("vulkan cost: large problems go to the GPU, small ones and decode from host memory stay on the CPU") {
+  for (const char* name : {"rx7900xtx", "h100", "m1", "arc_a770"}) {
+    CAPTURE(name);
+    const DeviceInfo device = load_profile(name);
+    const HostCost large = host_cost(problem(DType::kFloat32, aule::Pass::kForward, 4096, 4096), device, 8);
+    CHECK(large.gpu < large.cpu);
+    const HostCost small = host_cost(problem(DType::kFloat32, aule::Pass::kForward, 16, 16), device, 8);
+    CHECK(small.cpu < small.gpu);
+    const HostCost decode = host_cost(problem(DType::kFloat16, aule::Pass::kForward, 1, 8192), device, 8);
+    CHECK(decode.cpu < decode.gpu);
+    CHECK(contains(to_string(small), " ms on the CPU, "));
+  }
 }

@@ -250,10 +250,11 @@ void scores_of_block(int first_key) {
 }
 
 void output_of_block(int first_key) {
+  if (CHUNK_P == BLOCK_K) store_p(0);  // the last block's have been read: barriers lie between
   for (int key = 0; key < BLOCK_K; key += CHUNK_V) {
     int place = next_buffer();
     store_v(place);
-    if (key % CHUNK_P == 0) {
+    if (CHUNK_P != BLOCK_K && key % CHUNK_P == 0) {
       // The subgroup's other lanes may still read the last chunk; with one buffer next_buffer() has waited for them.
       if (BUFFERS != 1) subgroupBarrier();
       store_p(key);
