@@ -71,7 +71,7 @@ std::unique_ptr<ContextDevice> open_context_device(std::string_view name, std::s
     if (!device_name.empty()) fail("device", "none on the " + backend->name() + " back end", device_name);
     return std::make_unique<HostContextDevice>(*backend);
   }
-  fail("backend", "one of " + names + " or nothing", "'" + std::string(name) + "'");
+  fail("backend", "one of " + names + " or nothing", std::string("'").append(name).append("'"));
 }
 
 std::shared_ptr<ContextMemory> ContextDevice::import_buffer(void*, std::int64_t, std::int64_t) {
