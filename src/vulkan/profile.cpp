@@ -191,7 +191,7 @@ DeviceInfo load_profile(const std::string& name) {
   std::string names;
   for (const EmbeddedFile& file : device_profiles()) {
     if (name == file.name) return parse_profile({static_cast<const char*>(file.data), file.bytes}, name);
-    names += (names.empty() ? "" : ", ") + std::string(file.name);
+    names.append(names.empty() ? "" : ", ").append(file.name);
   }
   throw Error(ErrorCode::kInvalidArgument, "profile: expected one of " + names + ", got '" + name + "'");
 }
