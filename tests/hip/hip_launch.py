@@ -5,15 +5,16 @@ from __future__ import annotations
 import ctypes
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 import amd_emulate
 import numpy as np
+from code_objects import Build, compile_kernels, padded_head_dims, struct_fields
+
 from aule._arrays import LAYOUTS, Array, place
 from aule.cases import Case, Inputs
-from code_objects import Build, compile_kernels, padded_head_dims, struct_fields
 
 BAND_LIMIT = 2**30
 MASK_TYPES = {"none": 0, "bool": 1, "float32": 2, "element": 3}
@@ -47,6 +48,7 @@ class Options:
     splits: int = 1
     flags: tuple[str, ...] = ()
     run: dict[str, Any] = field(default_factory=dict)  #: of the emulator
+    results: list[Any] = field(default_factory=list)  #: what the emulator counted, appended
 
 
 class Memory:
@@ -78,6 +80,11 @@ class Memory:
 def load(build: Build) -> Any:
     """The code object in the emulator."""
     return amd_emulate.load(compile_kernels(build))
+
+
+def round_up(value: int, unit: int) -> int:
+    """The next multiple of `unit`."""
+    return -(-value // unit) * unit
 
 
 def is_wide(array: Array) -> bool:
@@ -175,7 +182,10 @@ def slices(inputs: Inputs, outputs: dict[str, Array]) -> Iterator[tuple[dict[str
                 data = data[index].reshape(data.shape[len(outer) :]) if outer else data
                 data = data if data.ndim == rank else data[None]
             else:  # a mask broadcasts
-                own = [0 if size == 1 else i for size, i in zip(data.shape[: max(data.ndim - 4, 0)], index[-8:], strict=False)]
+                own = [
+                    0 if size == 1 else i
+                    for size, i in zip(data.shape[: max(data.ndim - 4, 0)], index[-8:], strict=False)
+                ]
                 data = data[tuple(own)]
             tensors[name] = array.view(data)
         yield tensors, number * batch[0]
@@ -185,8 +195,6 @@ def run_forward(inputs: Inputs, target: str, options: Options | None = None) -> 
     """out and lse of a case, in the layout of q."""
     options = options or Options()
     case = inputs.case
-    from dataclasses import replace
-
     out = place((*inputs.leading, case.q[-2], case.v[-1]), case.dtype, replace(case.layouts()[0], expand=()))
     lse = place(out.shape[:-1], "float32", LAYOUTS["contiguous"])
     outputs = {"out": out, "lse": lse}
@@ -222,30 +230,28 @@ def _run_slice(
         fold = params.seq_q * params.group_size <= block_q
     args.fold = params.group_size if fold else 1
     rows = params.seq_q * args.fold
-    blocks = -(-rows // block_q) * (params.heads_q // args.fold) * params.batch * -(-params.head_dim_v // slice_v)
+    blocks = (
+        -(-rows // block_q) * (params.heads_q // args.fold) * params.batch * max(-(-params.head_dim_v // slice_v), 1)
+    )
     if blocks == 0:
         return
-    plain = (
-        args.features in (0, FEATURES["band"]) and args.wide == 15 and params.scale > 0 and not options.features
-    )
+    plain = args.features in (0, FEATURES["band"]) and args.wide == 15 and params.scale > 0 and not options.features
     kernel = "aule_forward" if plain else "aule_forward_features"
     buffers = list(memory.buffers.values())
     if options.splits > 1:
         params.splits = options.splits
-        params.split_keys = -(-(-(-params.seq_k // options.splits)) // block_k) * block_k
+        params.split_keys = round_up(round_up(params.seq_k, options.splits) // options.splits, block_k)
         partial_rows = options.splits * params.batch * params.heads_q * params.seq_q
-        partial = [amd_emulate.Buffer(np.full(n, np.nan, np.float32)) for n in (partial_rows * params.head_dim_v, partial_rows)]
+        partial = [
+            amd_emulate.Buffer(np.full(n, np.nan, np.float32)) for n in (partial_rows * params.head_dim_v, partial_rows)
+        ]
         args.partial_out, args.partial_lse = (buffer.address for buffer in partial)
         buffers += partial
-    code.run(f"{kernel}", (blocks * params.splits,), (threads,), [bytes(args)], buffers=buffers, **options.run)
+    result = code.run(kernel, (blocks * params.splits,), (threads,), [bytes(args)], buffers=buffers, **options.run)
+    options.results.append(result)
     if options.splits > 1:
         combine = load(Build(target, "attention_combine", case.dtype, 0, 0))
-        waves = int(combine.global_array("aule_combine_tiling", np.int32)[0])
-        total = params.batch * params.heads_q * params.seq_q
-        combine.run("aule_combine", (-(-total // waves),), (combine_threads(combine),), [bytes(args)], buffers=buffers)
+        rows_of_workgroup, threads = (int(x) for x in combine.global_array("aule_combine_tiling", np.int32))
+        grid = -(-params.batch * params.heads_q * params.seq_q // rows_of_workgroup)
+        combine.run("aule_combine", (grid,), (threads,), [bytes(args)], buffers=buffers)
     memory.read_back()
-
-
-def combine_threads(code: Any) -> int:
-    """Threads of a workgroup of the combine kernel."""
-    return int(code.global_array("aule_combine_tiling", np.int32)[1])

@@ -74,7 +74,7 @@ class Forward {
 
   AULE_DEVICE void run() {
     const int rows = p_.seq_q * args_.fold, row_blocks = (rows + kBlockQ - 1) / kBlockQ;
-    task_ = forward_task(args_, row_blocks, (p_.head_dim_v + kSliceV - 1) / kSliceV);
+    task_ = forward_task(args_, row_blocks, max((p_.head_dim_v + kSliceV - 1) / kSliceV, 1));  // lse without V: 1
     const int first_row = task_.row_block * kBlockQ + wave_index() * kRowTiles * Unit::kColumns;
     // Of the workgroup, for what is loaded, and of the wave, for what is computed.
     const int first_query = task_.row_block * kBlockQ / args_.fold;
