@@ -19,7 +19,7 @@ from aule.cases import Case, Inputs
 BAND_LIMIT = 2**30
 MASK_TYPES = {"none": 0, "bool": 1, "float32": 2, "element": 3}
 FEATURES = {"band": 1, "bool_mask": 2, "float_mask": 4, "softcap": 8, "alibi": 16, "sinks": 32, "dropout": 64}
-WIDE = {"q": 1, "k": 2, "v": 4, "out": 8}
+WIDE = {"q": 1, "k": 2, "v": 4, "out": 8, "dout": 16, "dq": 32, "dk": 64, "dv": 128}
 
 
 def _ctype(name: str) -> Any:
@@ -80,6 +80,15 @@ class Memory:
 def load(build: Build) -> Any:
     """The code object in the emulator."""
     return amd_emulate.load(compile_kernels(build))
+
+
+def wide_bits(tensors: dict[str, Array | None], names: tuple[str, ...]) -> int:
+    """The kWide bits of these tensors; one that is missing counts as wide."""
+    bits = 0
+    for name in names:
+        array = tensors.get(name)
+        bits |= WIDE[name] if array is None or is_wide(array) else 0
+    return bits
 
 
 def round_up(value: int, unit: int) -> int:
@@ -149,7 +158,9 @@ def fill_params(params: Any, inputs: Inputs, tensors: dict[str, Array | None], b
     params.splits = 1
     for name, array in tensors.items():
         layout = getattr(params, "out_" if name == "out" else name)
-        axes = {"lse": AXES[:3], "dlse": AXES[:3], "alibi_slopes": AXES[:2], "sinks": ("head",)}.get(name, AXES)
+        axes = {
+            "lse": AXES[:3], "dlse": AXES[:3], "alibi_slopes": AXES[:2], "sinks": ("head",), "dsinks": ("head",),
+        }.get(name, AXES)  # fmt: skip
         set_layout(layout, array, axes)
     bits = FEATURES["band"] if (params.band_lower, params.band_upper) != (-BAND_LIMIT, BAND_LIMIT) else 0
     if case.mask:
@@ -172,13 +183,13 @@ def slices(inputs: Inputs, outputs: dict[str, Array]) -> Iterator[tuple[dict[str
     for number, index in enumerate(itertools.product(*(range(size) for size in outer))):
         tensors: dict[str, Array | None] = {}
         for name, array in all_tensors.items():
-            if array is None or name in ("alibi_slopes", "sinks"):
+            if array is None or name in ("alibi_slopes", "sinks", "dsinks"):
                 tensors[name] = array
                 continue
-            rank = 3 if name == "lse" else 4
+            rank = 3 if name in ("lse", "dlse") else 4
             data = array.data
-            if name in ("q", "k", "v", "out", "lse"):
-                data = np.broadcast_to(data, (*leading, *data.shape[1 - rank :])) if name in "qkv" else data
+            if name != "mask":
+                data = np.broadcast_to(data, (*leading, *data.shape[1 - rank :])) if name in ("q", "k", "v") else data
                 data = data[index].reshape(data.shape[len(outer) :]) if outer else data
                 data = data if data.ndim == rank else data[None]
             else:  # a mask broadcasts
@@ -217,10 +228,7 @@ def _run_slice(
     args.mask_type = 0
     if case.mask:
         args.mask_type = MASK_TYPES.get("element" if case.mask == "same" else case.mask, 0)
-    for name, bit in WIDE.items():
-        array = tensors[name]
-        assert array is not None
-        args.wide |= bit if is_wide(array) else 0
+    args.wide = wide_bits(tensors, ("q", "k", "v", "out"))
 
     build = Build(target, "attention_forward", case.dtype, *padded_head_dims(case.q[-1], case.v[-1]), options.flags)
     code = load(build)
@@ -254,4 +262,74 @@ def _run_slice(
         rows_of_workgroup, threads = (int(x) for x in combine.global_array("aule_combine_tiling", np.int32))
         grid = -(-params.batch * params.heads_q * params.seq_q // rows_of_workgroup)
         combine.run("aule_combine", (grid,), (threads,), [bytes(args)], buffers=buffers)
+    memory.read_back()
+
+
+#: Gradients that the kernels compute; a mask's is not among them yet.
+GRADIENTS = ("q", "k", "v", "sinks")
+
+
+def run_backward(
+    inputs: Inputs, forward: dict[str, Array], target: str, options: Options | None = None
+) -> dict[str, Array]:
+    """Gradients of a case by the name of their input, in its layout."""
+    options = options or Options()
+    case = inputs.case
+    layouts = dict(zip(("q", "k", "v"), case.layouts(), strict=True))
+    gradients: dict[str, Array] = {}
+    for name in case.gradients:
+        if name in ("q", "k", "v"):
+            shape = (*case.batch, *getattr(inputs, name).shape[-3:])
+            gradients[name] = place(shape, case.dtype, replace(layouts[name], expand=()))
+        elif name == "sinks" and inputs.sinks is not None:
+            gradients[name] = place(inputs.sinks.shape, "float32", LAYOUTS["contiguous"], np.zeros(inputs.sinks.shape))
+    extra = {f"d{name}": array for name, array in gradients.items()}
+    extra["dout"] = place(inputs.dout.shape, case.dtype, LAYOUTS["contiguous"], inputs.dout)
+    if inputs.dlse is not None:
+        extra["dlse"] = place(inputs.dlse.shape, "float32", LAYOUTS["contiguous"], inputs.dlse)
+    for tensors, batch_offset in slices(inputs, forward | extra):
+        _run_backward_slice(inputs, tensors, batch_offset, target, options)
+    return gradients
+
+
+def _run_backward_slice(
+    inputs: Inputs, tensors: dict[str, Array | None], batch_offset: int, target: str, options: Options
+) -> None:
+    case = inputs.case
+    args = _structure("hip/kernels/kernel_args.h", "BackwardArgs")()
+    params = args.params
+    args.features = fill_params(params, inputs, tensors, batch_offset)
+    params.accumulate = 1
+    memory = Memory()
+    for name in ("q", "k", "v", "out", "dout", "lse", "dlse", "mask", "alibi_slopes", "sinks"):
+        setattr(args, name, memory.add(tensors.get(name)))
+    for name in ("dq", "dk", "dv", "dsinks"):
+        setattr(args, name, memory.add(tensors.get(name), True))
+    if case.mask:
+        args.mask_type = MASK_TYPES.get("element" if case.mask == "same" else case.mask, 0)
+    args.wide = wide_bits(tensors, ("q", "k", "v", "dout", "dq", "dk", "dv"))
+    rows = params.batch * params.heads_q * params.seq_q
+    workspace = amd_emulate.Buffer(np.full(max(rows, 1), np.nan, np.float32))
+    args.delta = workspace.address
+    buffers = [*memory.buffers.values(), workspace]
+
+    def run(code: Any, kernel: str, grid: int, threads: int) -> None:
+        if grid > 0:
+            options.results.append(code.run(kernel, (grid,), (threads,), [bytes(args)], buffers=buffers, **options.run))
+
+    around = load(Build(target, "attention_delta", case.dtype, 0, 0))
+    rows_of_workgroup, threads = (int(x) for x in around.global_array("aule_delta_tiling", np.int32))
+    run(around, "aule_delta", -(-rows // rows_of_workgroup), threads)
+    if args.dsinks:
+        run(around, "aule_sinks_gradient", params.heads_q, threads)
+    build = Build(target, "attention_backward", case.dtype, *padded_head_dims(case.q[-1], case.v[-1]), options.flags)
+    code = load(build)
+    threads, owners, slice_qk, slice_v = (int(x) for x in code.global_array("aule_backward_tiling", np.int32))
+    pieces = max(-(-params.head_dim_qk // slice_qk), -(-params.head_dim_v // slice_v), 1) * params.batch
+    plain = args.features in (0, FEATURES["band"]) and args.wide == 247 and params.scale > 0 and not options.features
+    suffix = "" if plain else "_features"
+    if args.dq:
+        run(code, f"aule_backward_q{suffix}", -(-params.seq_q // owners) * params.heads_q * pieces, threads)
+    if args.dk or args.dv:
+        run(code, f"aule_backward_kv{suffix}", -(-params.seq_k // owners) * params.heads_kv * pieces, threads)
     memory.read_back()

@@ -58,11 +58,21 @@ def prepared(name: str) -> tuple[Inputs, dict[str, np.ndarray], dict[str, np.nda
     return inputs, truth, plain_values(inputs), rounding
 
 
+def flushed_score(inputs: Inputs, target: str) -> float:
+    """What MI200 loses of a score: its matrix units read subnormal float16 as 0 (one factor of a score, here)."""
+    if target != "gfx90a" or inputs.case.dtype != "float16":
+        return 0.0
+    largest = max(float(np.abs(array.values()).max(initial=0.0)) for array in (inputs.q, inputs.k))
+    scale = 1 / np.sqrt(max(inputs.q.shape[-1], 1)) if inputs.case.scale is None else abs(inputs.case.scale)
+    return float(scale * 2.0**-14 * largest)
+
+
 def check(name: str, target: str, options: Options | None = None) -> None:
     """Runs a case, judges its results and looks for writes between the elements."""
     inputs, truth, plain, rounding = prepared(name)
     outputs = run_forward(inputs, target, options)
     values = {result: array.values() for result, array in outputs.items()}
+    rounding = dict(rounding, lse=rounding["lse"] + flushed_score(inputs, target))
     wrong = [found.where for found in judge(inputs.case, values, truth, plain, rounding) if not found.ok]
     assert not wrong, f"{target}: {inputs.case}\n  " + "\n  ".join(wrong)
     for result, array in outputs.items():

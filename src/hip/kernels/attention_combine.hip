@@ -2,24 +2,12 @@
 // -DAULE_ELEMENT=half|bfloat|float.
 #include "hip/kernels/device.h"
 #include "hip/kernels/kernel_args.h"
+#include "hip/kernels/reduce.h"
 
 namespace aule::hip {
 namespace {
 
 constexpr int kWaves = 4;
-
-template <int kMask = kWave / 2>
-AULE_DEVICE float wave_maximum(float x) {
-  x = max(x, swap_lanes<kMask>(x));
-  if constexpr (kMask > 1) return wave_maximum<kMask / 2>(x);
-  return x;
-}
-template <int kMask = kWave / 2>
-AULE_DEVICE float wave_sum(float x) {
-  x += swap_lanes<kMask>(x);
-  if constexpr (kMask > 1) return wave_sum<kMask / 2>(x);
-  return x;
-}
 
 AULE_DEVICE void combine(const ForwardArgs& args) {
   using T = AULE_ELEMENT;

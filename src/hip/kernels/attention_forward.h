@@ -3,9 +3,8 @@
 // are values of a lane, row reductions run over its own registers, and P never leaves them.
 #pragma once
 
+#include "hip/kernels/rows.h"
 #include "hip/kernels/score.h"
-#include "hip/kernels/tile.h"
-#include "hip/kernels/unit.h"
 
 namespace aule::hip {
 
@@ -90,8 +89,8 @@ class Forward {
     split_last_key_ = split_last;
 
     const int kv_head = task_.head_group * args_.fold / p_.group_size;
-    k_ = rows_of(args_.k, p_.k, kv_head, p_.seq_k, p_.head_dim_qk, kWideK);
-    v_ = rows_of(args_.v, p_.v, kv_head, p_.seq_k, p_.head_dim_v, kWideV);
+    k_ = rows_of<T>(args_.k, p_.k, task_.batch, kv_head, p_.seq_k, p_.head_dim_qk, (args_.wide & kWideK) != 0);
+    v_ = rows_of<T>(args_.v, p_.v, task_.batch, kv_head, p_.seq_k, p_.head_dim_v, (args_.wide & kWideV) != 0);
 #pragma unroll
     for (int t = 0; t < kRowTiles; ++t) start_row(t);
     if constexpr (!kConfig.q_in_registers) share_queries();
@@ -101,11 +100,8 @@ class Forward {
   }
 
  private:
-  AULE_DEVICE GlobalRows<T> rows_of(const void* data, const kernels::TensorLayout& layout, int head, int rows,
-                                    int columns, int wide) const {
-    const long offset =
-        layout.offset + static_cast<long>(task_.batch) * layout.batch + static_cast<long>(head) * layout.head;
-    return {static_cast<const T*>(data) + offset, layout.row, layout.column, rows, columns, (args_.wide & wide) != 0};
+  AULE_DEVICE GlobalRows<T> queries(int head) const {
+    return rows_of<T>(args_.q, p_.q, task_.batch, head, p_.seq_q, p_.head_dim_qk, (args_.wide & kWideQ) != 0);
   }
 
   /// Where row `row` of the task's tile lies: query row / fold of head row % fold of the group.
@@ -124,7 +120,7 @@ class Forward {
 
   AULE_DEVICE void start_row(int t) {
     const auto [head, query, exists] = place_of(row_in_tile(t));
-    rules_[t] = query_rules(args_, task_.batch, head, query);
+    rules_[t] = query_rules(p_, head_rules(p_, args_.alibi_slopes, task_.batch, head), query);
     rules_[t].last_key = min(rules_[t].last_key, split_last_key_);
     maximum_[t] = -kInfinity;
     sum_[t] = 0;
@@ -136,31 +132,23 @@ class Forward {
 #pragma unroll
     for (int i = 0; i < kValueTiles; ++i) out_[t][i] = Accumulator{};
     if constexpr (kConfig.q_in_registers) {
-      const GlobalRows<T> q = rows_of(args_.q, p_.q, head, p_.seq_q, p_.head_dim_qk, kWideQ);
+      const GlobalRows<T> q = queries(head);
 #pragma unroll
       for (int c = 0; c < kScoreSteps; ++c) {
 #pragma unroll
         for (int j = 0; j < Unit::kUnits; ++j) {
           const int unit = c * (Unit::kScoreDepth / kPer) + Unit::score_unit(group_, j);
-          q_[t][c].unit[j] = load_query_unit(q, query, unit);
+          q_[t][c].unit[j] = q.template load_row<kFeatures>(query, unit);
         }
       }
     }
-  }
-  /// Query rows of a lane may be of several heads, so by pointer and not by a (uniform) bounded memory.
-  AULE_DEVICE Unit16 load_query_unit(const GlobalRows<T>& q, int row, int unit) const {
-    if (kFeatures && !q.wide) return q.load_any(row, unit);
-    const int first = unit * kPer;
-    const T* source = q.base + static_cast<long>(row) * q.row_step + (first < q.columns ? first : 0);
-    const Unit16 loaded = *reinterpret_cast<const Unit16*>(source);
-    return first < q.columns ? loaded : Unit16{};
   }
   AULE_DEVICE void share_queries() {
     for (int n = thread_index(); n < QBlock::kUnits; n += kThreads) {
       const int in_block = n / (kDimQk / kPer), unit = n % (kDimQk / kPer);
       const auto [head, query, exists] = place_of(in_block);
-      const GlobalRows<T> q = rows_of(args_.q, p_.q, head, p_.seq_q, p_.head_dim_qk, kWideQ);
-      shared_q_[QBlock::Layout::at(in_block, unit)] = load_query_unit(q, query, unit);
+      const GlobalRows<T> q = queries(head);
+      shared_q_[QBlock::Layout::at(in_block, unit)] = q.template load_row<kFeatures>(query, unit);
     }
   }
 
@@ -199,9 +187,10 @@ class Forward {
       }
       if constexpr (kFeatures) {
         const int mask_step = opaque(p_.mask.column);
+        float slope;
 #pragma unroll
         for (int i = 0; i < kScoresOfLane; ++i) {
-          s[i] = logit<T>(args_, rules_[t], key_of(first_key, i), mask_step, s[i]);
+          s[i] = logit<T>(args_, rules_[t], key_of(first_key, i), mask_step, s[i], slope);
           // A few elements at a time: their addresses and loaded masks would take all registers.
           if (i % 4 == 3) end_of_phase();
         }
@@ -230,16 +219,10 @@ class Forward {
 #pragma unroll
       for (int i = 0; i < kScoreTiles; ++i) scores[t][i] = Accumulator{};
     }
-    pipelined<kScoreSteps * kScoreTiles>(
+    pipelined<Unit, kScoreSteps * kScoreTiles>(
         [&](int n) {
-          const int row = n % kScoreTiles * Unit::Scores::kRows + Unit::score_line(lane_);
-          Fragment k;
-#pragma unroll
-          for (int j = 0; j < Unit::kUnits; ++j) {
-            const int unit = n / kScoreTiles * (Unit::kScoreDepth / kPer) + Unit::score_unit(group_, j);
-            k.unit[j] = shared_k_[KBlock::Layout::at(row, unit)];
-          }
-          return k;
+          return score_fragment<Unit, typename KBlock::Layout>(shared_k_, lane_, group_, n % kScoreTiles,
+                                                               n / kScoreTiles);
         },
         [&](int n, const Fragment& k) {
 #pragma unroll
@@ -258,27 +241,14 @@ class Forward {
   }
   AULE_DEVICE Fragment query_fragment(int t, int c) const {
     if constexpr (kConfig.q_in_registers) return q_[t][c];
-    Fragment q;
-    const int row = row_in_tile(t);
-#pragma unroll
-    for (int j = 0; j < Unit::kUnits; ++j) {
-      const int unit = c * (Unit::kScoreDepth / kPer) + Unit::score_unit(group_, j);
-      q.unit[j] = shared_q_[QBlock::Layout::at(row, unit)];
-    }
-    return q;
+    return column_fragment<Unit, typename QBlock::Layout>(shared_q_, row_in_tile(t), group_, c);
   }
 
   AULE_DEVICE void value_product(const Fragment (&probabilities)[kRowTiles][kValueSteps]) {
-    pipelined<kValueSteps * kValueTiles>(
+    pipelined<Unit, kValueSteps * kValueTiles>(
         [&](int n) {
-          const int row = n % kValueTiles * Unit::Values::kRows + Unit::value_line(lane_);
-          Fragment v;
-#pragma unroll
-          for (int j = 0; j < Unit::kUnits; ++j) {
-            const int unit = n / kValueTiles * (Unit::kValueDepth / kPer) + Unit::value_unit(group_, j);
-            v.unit[j] = shared_v_[VBlock::Layout::at(row, unit)];
-          }
-          return v;
+          return value_fragment<Unit, typename VBlock::Layout>(shared_v_, lane_, group_, n % kValueTiles,
+                                                               n / kValueTiles);
         },
         [&](int n, const Fragment& v) {
 #pragma unroll
@@ -286,26 +256,6 @@ class Forward {
             Unit::multiply(v, probabilities[t][n / kValueTiles], out_[t][n % kValueTiles]);
           }
         });
-  }
-
-  /// use(n, load(n)) for n < kCount. Fragments are read kAhead of them before they are used, and not earlier: left to
-  /// itself the scheduler reads all of them first and runs out of registers.
-  template <int kCount, class Load, class Use>
-  AULE_DEVICE static void pipelined(const Load& load, const Use& use) {
-    constexpr int kAhead = kCount % Unit::kAhead == 0 ? Unit::kAhead : 1;
-    Fragment ring[2][kAhead];
-#pragma unroll
-    for (int i = 0; i < kAhead; ++i) ring[0][i] = load(i);
-#pragma unroll
-    for (int n = 0; n < kCount; n += kAhead) {
-      if (n + kAhead < kCount) {
-#pragma unroll
-        for (int i = 0; i < kAhead; ++i) ring[(n / kAhead + 1) % 2][i] = load(n + kAhead + i);
-      }
-      end_of_phase();
-#pragma unroll
-      for (int i = 0; i < kAhead; ++i) use(n + i, ring[n / kAhead % 2][i]);
-    }
   }
 
   // Units of maximum_: natural logits with features; without, products q k times scale log2(e), so that scaling costs
@@ -348,7 +298,7 @@ class Forward {
 #pragma unroll
     for (int i = 0; i < kScoresOfLane; ++i) {
       const bool new_block = i == 0 || Unit::Scores::held(0, i) / 4 != Unit::Scores::held(0, i - 1) / 4;
-      if (!words.keeps(args_, rules_[t], key_of(first_key, i), new_block)) s[i] = 0;
+      if (!words.keeps(p_, rules_[t], key_of(first_key, i), new_block)) s[i] = 0;
     }
   }
 
@@ -360,50 +310,29 @@ class Forward {
     const float lse = sum == 0 ? -kInfinity : natural + log2(sum) * AULE_LN2;
     const auto [head, query, exists] = place_of(row_in_tile(t));  // again: no registers held over the loop
     if (!exists) return;
+    const int first_column = task_.slice * kSliceV;
     const bool writes_lse = group_ == 0 && task_.slice == 0;
     if (p_.splits > 1) {
       const long row =
           ((static_cast<long>(task_.split) * p_.batch + task_.batch) * p_.heads_q + head) * p_.seq_q + query;
-      store_row(t, args_.partial_out + row * p_.head_dim_v, 1, sum == 0, inverse, p_.head_dim_v % 4 == 0);
+      store<float>(t, {args_.partial_out + row * p_.head_dim_v, 1, p_.head_dim_v, first_column, p_.head_dim_v % 4 == 0},
+                   inverse, sum == 0);
       if (writes_lse) args_.partial_lse[row] = lse;
       return;
     }
     T* out = static_cast<T*>(args_.out) + p_.out_.offset + static_cast<long>(task_.batch) * p_.out_.batch +
              static_cast<long>(head) * p_.out_.head + static_cast<long>(query) * p_.out_.row;
-    store_row(t, out, p_.out_.column, sum == 0, inverse, !kFeatures || (args_.wide & kWideOut) != 0);
+    store<T>(t, {out, p_.out_.column, p_.head_dim_v, first_column, !kFeatures || (args_.wide & kWideOut) != 0}, inverse,
+             sum == 0);
     if (writes_lse && args_.lse != nullptr) {
       args_.lse[p_.lse.offset + static_cast<long>(task_.batch) * p_.lse.batch + static_cast<long>(head) * p_.lse.head +
                 static_cast<long>(query) * p_.lse.row] = lse;
     }
   }
-  /// A lane holds kPer neighbouring columns at a time.
+  /// A hidden row is 0: 0 times an infinite V would be NaN.
   template <class Out>
-  AULE_DEVICE void store_row(int t, Out* row, int column_step, bool hidden, float inverse, bool wide) {
-#pragma unroll
-    for (int i = 0; i < kValuesOfLane; i += kPer) {
-      const int column = task_.slice * kSliceV + Unit::Values::held(group_, i);
-      float values[kPer];
-#pragma unroll
-      for (int e = 0; e < kPer; ++e) {
-        const int n = i + e;
-        const float o = Unit::element(out_[t][n / Unit::kAccumulators], n % Unit::kAccumulators);
-        values[e] = hidden ? 0.0f : o * inverse;  // 0 times an infinite V would be NaN
-      }
-      if (column >= p_.head_dim_v) continue;
-      if (wide) {
-        using Whole = Vector<Out, kPer>;
-        Whole whole;
-#pragma unroll
-        for (int e = 0; e < kPer; ++e) whole[e] = static_cast<Out>(values[e]);
-        *reinterpret_cast<Whole*>(row + column) = whole;
-      } else {
-#pragma unroll
-        for (int e = 0; e < kPer; ++e) {
-          if (column + e < p_.head_dim_v)
-            row[static_cast<long>(column + e) * column_step] = static_cast<Out>(values[e]);
-        }
-      }
-    }
+  AULE_DEVICE void store(int t, const OutputRow<Out>& out, float inverse, bool hidden) {
+    store_row<Unit>(out_[t], group_, out, inverse, hidden);
   }
 
   const ForwardArgs& args_;

@@ -42,6 +42,15 @@ struct GlobalRows {
     return gather_unit(base + (static_cast<long>(row) * row_step + static_cast<long>(first) * column_step), column_step,
                        count);
   }
+  /// By pointer: for rows whose base differs from lane to lane. The row exists.
+  template <bool kAnyLayout>
+  AULE_DEVICE Unit16 load_row(int row, int unit) const {
+    if (kAnyLayout && !wide) return load_any(row, unit);
+    const int first = unit * kPerUnit<T>;
+    const T* source = base + static_cast<long>(row) * row_step + (first < columns ? first : 0);
+    const Unit16 loaded = *reinterpret_cast<const Unit16*>(source);
+    return first < columns ? loaded : Unit16{};
+  }
   /// kAnyLayout false: the host has checked that `wide` holds.
   template <bool kAnyLayout>
   AULE_DEVICE Unit16 load(const BoundedMemory& memory, int row, int unit) const {
@@ -50,7 +59,15 @@ struct GlobalRows {
   }
 };
 
-/// Rows as they are. kOrder says which shared row an index goes to.
+/// The rows of one head of a tensor.
+template <class T>
+AULE_DEVICE GlobalRows<T> rows_of(const void* data, const kernels::TensorLayout& layout, int batch, int head, int rows,
+                                  int columns, bool wide) {
+  const long offset = layout.offset + static_cast<long>(batch) * layout.batch + static_cast<long>(head) * layout.head;
+  return {static_cast<const T*>(data) + offset, layout.row, layout.column, rows, columns, wide};
+}
+
+/// Rows as they are. `order` says which shared row an index goes to.
 template <class T, int kRows, int kRowUnits, int kThreads, bool kSwizzle>
 class RowBlock {
  public:
