@@ -21,10 +21,10 @@ AULE_DEVICE void backward(const BackwardArgs& args) {
 }  // namespace aule::hip
 
 #define AULE_THREADS (aule::hip::Kernel<false, false>::kThreads)
-#define AULE_WAVES_PER_SIMD 2
-#define AULE_KERNEL                                                                          \
-  extern "C" __attribute__((global, amdgpu_flat_work_group_size(AULE_THREADS, AULE_THREADS), \
-                            amdgpu_waves_per_eu(AULE_WAVES_PER_SIMD)))
+#define AULE_KERNEL                                                    \
+  extern "C" __attribute__((                                           \
+      global, amdgpu_flat_work_group_size(AULE_THREADS, AULE_THREADS), \
+      amdgpu_waves_per_eu(aule::hip::waves_per_simd(aule::hip::Kernel<true, false>::kSharedUnits, AULE_THREADS))))
 
 /// Band and length only, positive scale, 16-byte accesses.
 AULE_KERNEL void aule_backward_q(aule::hip::BackwardArgs args) { aule::hip::backward<false, false>(args); }

@@ -19,14 +19,10 @@ AULE_DEVICE void forward(const ForwardArgs& args) {
 }  // namespace aule::hip
 
 #define AULE_THREADS (aule::hip::Kernel<false>::kThreads)
-#if defined(__GFX9__)
-#define AULE_WAVES_PER_SIMD 2
-#else
-#define AULE_WAVES_PER_SIMD 4
-#endif
-#define AULE_KERNEL                                                                          \
-  extern "C" __attribute__((global, amdgpu_flat_work_group_size(AULE_THREADS, AULE_THREADS), \
-                            amdgpu_waves_per_eu(AULE_WAVES_PER_SIMD)))
+#define AULE_KERNEL                                                    \
+  extern "C" __attribute__((                                           \
+      global, amdgpu_flat_work_group_size(AULE_THREADS, AULE_THREADS), \
+      amdgpu_waves_per_eu(aule::hip::waves_per_simd(aule::hip::Kernel<false>::kSharedUnits, AULE_THREADS))))
 
 /// Band and length only, positive scale, 16-byte accesses.
 AULE_KERNEL void aule_forward(aule::hip::ForwardArgs args) { aule::hip::forward<false>(args); }

@@ -34,6 +34,15 @@ struct SelectUnit<T, kColumns, kGroups, false> {
 };
 #endif
 
+/// Waves of a SIMD that a kernel is compiled for: all that its shared memory leaves room for, and not more than leave
+/// a lane 256 registers.
+constexpr int waves_per_simd(int shared_units, int threads) {
+  const int shared_bytes = kWave == 64 ? 65536 : 131072;  // of a CU, of a WGP: four SIMDs each
+  const int by_shared = shared_bytes / (shared_units * 16) * (threads / kWave) / 4;
+  const int wanted = kWave == 64 ? 2 : 4;
+  return by_shared < 1 ? 1 : by_shared < wanted ? by_shared : wanted;
+}
+
 /// float has a matrix instruction on CDNA only.
 template <class T>
 inline constexpr bool kIsScalar = kUnitKind == UnitKind::kScalar || (sizeof(T) == 4 && kUnitKind != UnitKind::kCdna);
