@@ -75,6 +75,11 @@ def test_layout_is_the_published_one(layout: str, maps: dict[tuple[str, str], Ma
     lanes, _, accumulators, d, operands, a = LAYOUTS[layout]
     assert maps[layout, "D"] == {(lane, r): d(lane, r) for lane in range(lanes) for r in range(accumulators)}
     expected = {(lane, e): a(lane, e) for lane in range(lanes) for e in range(operands)}
+    if layout == "wmma_rdna4":  # the order of the depth, common to A and B, is ours: compare lines only
+        assert {key: line for key, (line, _) in maps[layout, "A"].items()} == {
+            key: line for key, (line, _) in expected.items()
+        }
+        expected = maps[layout, "A"]
     assert maps[layout, "A"] == expected
     assert maps[layout, "B"] == {key: (depth, line) for key, (line, depth) in expected.items()}
 

@@ -25,13 +25,13 @@ constexpr BackwardConfig backward_config(UnitKind kind, int element_bytes, int h
   if (kind == UnitKind::kCdna && element_bytes == 2) {
     return {16, 4, 4, 32, slice_qk, slice_v, true, true};
   }
-  if (kind == UnitKind::kCdna) return {16, 4, 4, 16, slice_qk, slice_v, largest <= 128, true};
+  if (kind == UnitKind::kCdna) return {16, 4, 4, 16, slice_qk, slice_v, true, true};
   if (kind == UnitKind::kScalar || element_bytes == 4) {
     if (largest <= 64) return {8, 4, 4, 16, slice_qk, slice_v, true, false};
     return {4, 8, 4, 8, slice_qk, slice_v, largest <= 128, false};
   }
-  if (largest <= 64) return {16, 2, 4, 32, slice_qk, slice_v, true, false};
-  return {16, 2, 4, 16, slice_qk, slice_v, false, false};
+  if (largest <= 128) return {16, 2, 4, 16, slice_qk, slice_v, largest <= 64, false};
+  return {16, 2, 2, 16, slice_qk, slice_v, false, false};  // 62 KiB of LDS at 256 columns
 }
 
 }  // namespace aule::hip

@@ -29,6 +29,8 @@ struct MatrixLayout {
   constexpr int accumulator_column(int lane) const { return lane % columns; }
   /// Row of A and column of B.
   constexpr int operand_line(int lane) const { return lane % rows; }
+  /// A unit pairs element e of A with element e of B, so any order of the depth gives the same sums; RDNA4's own deals
+  /// runs of four to the half-waves.
   constexpr int operand_depth(int lane, int e) const { return mirrored ? e : lane / rows * operand_elements + e; }
 };
 
