@@ -32,17 +32,17 @@ constexpr ForwardConfig forward_config(UnitKind kind, int element_bytes, int hea
   if (kind == UnitKind::kCdna) return {16, 4, 1, 4, largest <= 128 ? 32 : 16, slice, true, true};
   if (kind == UnitKind::kScalar || wide_types) {
     // Registers: row_tiles (head_dim_qk + head_dim_v) / groups floats for Q and O.
-    if (largest <= 64) return {8, 4, 4, 4, 32, slice, true, false};
+    if (largest <= 64) return {8, 4, wide_types ? 2 : 4, 4, 32, slice, true, false};
     if (largest <= 128 && !wide_types) return {8, 4, 2, 4, 32, slice, true, false};
-    if (largest <= 128) return {4, 8, 4, 4, 16, slice, true, false};
-    return {4, 8, largest <= 256 ? 2 : 1, 4, 16, slice, true, false};
+    if (largest <= 128) return {4, 8, 2, 4, 16, slice, true, false};
+    return {4, 8, 1, 4, 16, slice, true, false};
   }
   // WMMA. Two row tiles read a line of K once for both; at 128 columns the registers hold only one. 64 keys would take
   // 64 registers of 256 for the next block's K and V.
   if (largest <= 64) return {16, 2, 2, 4, 32, slice, true, false};
   if (largest <= 128) return {16, 2, 1, 4, 32, slice, true, false};
   if (largest <= 256) return {16, 2, 1, 4, 16, slice, false, false};
-  return {16, 2, 1, 1, 16, slice, false, false};
+  return {16, 2, 1, 2, 16, slice > 128 ? 128 : slice, false, false};  // 61 KiB of LDS at 576 columns
 }
 
 }  // namespace aule::hip
