@@ -66,6 +66,8 @@ void attend(const bool general, int first_key, int stage) {
 
 #define VISITED(i) (general ? block_of_general_visit(v, i) : v.plain_first + (i)) * BLOCK_K
 
+#define LATER(i) VISITED(min(i, count - 1))  // past the end the last block again: a load without a branch
+
 // One stage: the next block waits in registers while this one is worked on.
 void visit_single(const bool general, Visits v, int count) {
   if (count == 0) return;
@@ -76,10 +78,8 @@ void visit_single(const bool general, Visits v, int count) {
     keep_k(0);
     keep_v(0);
     barrier();
-    if (i + 1 < count) {
-      fetch_k(general, VISITED(i + 1));
-      fetch_v(general, VISITED(i + 1));
-    }
+    fetch_k(general, LATER(i + 1));
+    fetch_v(general, LATER(i + 1));
     attend(general, VISITED(i), 0);
   }
 }
@@ -107,20 +107,26 @@ void visit_double(const bool general, Visits v, int count) {
   keep_v(0);
   barrier();
   for (int i = 0; i < count; ++i) {
-    if (i + 1 < count) {
-      fetch_k(general, VISITED(i + 1));
-      fetch_v(general, VISITED(i + 1));
-    }
+    fetch_k(general, LATER(i + 1));
+    fetch_v(general, LATER(i + 1));
     attend(general, VISITED(i), i & 1);
-    if (i + 1 < count) {
-      keep_k((i + 1) & 1);
-      keep_v((i + 1) & 1);
-    }
+    keep_k((i + 1) & 1);
+    keep_v((i + 1) & 1);
     barrier();
   }
 }
 
-// As visit_single, with the next block's Q K^T issued among this block's exponentials. KEY_STEP = BLOCK_K.
+// Plain blocks with the next block's Q K^T issued among this block's exponentials. KEY_STEP = BLOCK_K.
+//
+// O is not touched in the inner loop: a branch around its rescaling costs copies of all of O in every round. A subgroup
+// whose maxima grew says so in grew_at, behind the next barrier every subgroup leaves the inner loop, and all rescale.
+// grew_at has two places so that a fast subgroup's word does not replace one that a slow subgroup has not read yet.
+void note_growth(int block) {
+  if (LAZY == 0) rescale(product_factor);
+  else if (scores_grew(product_factor)) grew_at[block & 1] = block;
+}
+bool all_old_maxima_serve(int block) { return LAZY == 0 || grew_at[block & 1] != block; }
+
 void visit_ahead_single(Visits v, int count) {
   const bool general = false;
   if (count == 0) return;
@@ -128,24 +134,32 @@ void visit_ahead_single(Visits v, int count) {
   barrier();
   keep_k(0);
   barrier();
-  if (count > 1) fetch_k(general, VISITED(1));
+  fetch_k(general, LATER(1));
   fetch_v(general, VISITED(0));
   multiply_qk(0, 0);
-  for (int i = 0; i + 1 < count; ++i) {
-    barrier();
-    keep_k(0);
-    keep_v(0);
-    barrier();
-    if (i + 2 < count) fetch_k(general, VISITED(i + 2));
-    fetch_v(general, VISITED(i + 1));
-    soften_and_multiply_qk(0);
-    multiply_pv(0, 0);
-    take_next();
-  }
   barrier();
+  keep_k(0);
   keep_v(0);
   barrier();
-  soften(general, 0);
+  fetch_k(general, LATER(2));
+  fetch_v(general, LATER(1));
+  for (int i = 0;;) {
+    rescale(product_factor);
+    if (i + 1 >= count) break;
+    do {
+      soften_and_multiply_qk(0);
+      multiply_pv(0, 0);
+      take_next();
+      note_growth(++i);
+      barrier();
+      keep_k(0);
+      keep_v(0);
+      barrier();
+      fetch_k(general, LATER(i + 2));
+      fetch_v(general, LATER(i + 1));
+    } while (i + 1 < count && all_old_maxima_serve(i));
+  }
+  exponentiate_all();
   multiply_pv(0, 0);
 }
 
@@ -157,24 +171,30 @@ void visit_ahead_double(Visits v, int count) {
   barrier();
   keep_k(0);
   barrier();
-  if (count > 1) fetch_k(general, VISITED(1));
+  fetch_k(general, LATER(1));
   fetch_v(general, VISITED(0));
   multiply_qk(0, 0);
   keep_k(1);
   keep_v(0);
   barrier();
-  for (int i = 0; i + 1 < count; ++i) {
-    if (i + 2 < count) fetch_k(general, VISITED(i + 2));
-    fetch_v(general, VISITED(i + 1));
-    soften_and_multiply_qk((i + 1) & 1);
-    multiply_pv(i & 1, 0);
-    take_next();
-    keep_k(i & 1);
-    keep_v((i + 1) & 1);
-    barrier();
+  int i = 0;
+  for (;;) {
+    rescale(product_factor);
+    if (i + 1 >= count) break;
+    do {
+      fetch_k(general, LATER(i + 2));
+      fetch_v(general, LATER(i + 1));
+      soften_and_multiply_qk((i + 1) & 1);
+      multiply_pv(i & 1, 0);
+      take_next();
+      keep_k(i & 1);
+      keep_v((i + 1) & 1);
+      note_growth(++i);
+      barrier();
+    } while (i + 1 < count && all_old_maxima_serve(i));
   }
-  soften(general, 0);
-  multiply_pv((count - 1) & 1, 0);
+  exponentiate_all();
+  multiply_pv(i & 1, 0);
 }
 
 void visit(const bool general, Visits v, int count) {
@@ -189,6 +209,7 @@ void main() {
   begin_task(int(push.first_task + gl_WorkGroupID.x));
   stage_queries();
   begin_rows();
+  if (invocation_index() < 2u) grew_at[invocation_index()] = -1;
   Visits v = plan_visits();
   // The general blocks first: under a causal band they settle the row maxima, and the plain loop then rarely rescales.
   visit(true, v, v.last - v.first - (v.plain_last - v.plain_first));

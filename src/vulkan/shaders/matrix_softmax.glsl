@@ -6,7 +6,6 @@
 #define LOWEST -3.402823466e38
 const int STATISTICS = MAP_KIND == 0 ? (TILE_M + int(SUBGROUP_SIZE) - 1) / int(SUBGROUP_SIZE) : ROW_SLOTS;
 float row_maximum[ROW_TILES * STATISTICS], row_total[ROW_TILES * STATISTICS];
-float tile_maximum[ROW_TILES * STATISTICS];  // of the present scores, this lane's columns only
 ACCUMULATOR total[ROW_TILES];                // SUM_BY_MATRIX: the sums, in every column
 
 // What products are multiplied by: scores are products with Q times the scale. Without a rule that bends scores the
@@ -42,39 +41,46 @@ void bend_scores(int first_key) {
   }
 }
 
-// The maxima of the present scores take the place of the old ones; sums and O follow.
-void rescale(float factor) {
+// The largest score of each row among this lane's.
+float tops[ROW_TILES * STATISTICS];
+void find_tile_maxima() {
   [[unroll]] for (int m = 0; m < ROW_TILES; ++m) {
-    float shrink[ROW_SLOTS];
-    [[unroll]] for (int r = 0; r < ROW_SLOTS; ++r) {
-      float top = max(row_maximum[m * ROW_SLOTS + r], row_max(tile_maximum[m * ROW_SLOTS + r]) * factor);
-      shrink[r] = exp2(row_maximum[m * ROW_SLOTS + r] - top);
-      row_maximum[m * ROW_SLOTS + r] = top;
-      row_total[m * ROW_SLOTS + r] *= shrink[r];
-    }
-    [[unroll]] for (int e = 0; e < ELEMENTS; ++e) {
-      [[unroll]] for (int d = 0; d < VALUE_TILES; ++d) o[m * VALUE_TILES + d][e] *= shrink[row_slot(e)];
-      if (SUM_BY_MATRIX != 0) total[m][e] *= shrink[row_slot(e)];
+    [[unroll]] for (int r = 0; r < ROW_SLOTS; ++r) tops[m * ROW_SLOTS + r] = MINUS_INFINITY;
+    [[unroll]] for (int n = 0; n < KEY_TILES; ++n) {
+      [[unroll]] for (int e = 0; e < ELEMENTS; ++e)
+        tops[m * ROW_SLOTS + row_slot(e)] = max(tops[m * ROW_SLOTS + row_slot(e)], s[m * KEY_TILES + n][e]);
     }
   }
 }
 
-// Settles the maxima that the probabilities of the present scores will be relative to. Lazily: as long as no row grew
-// by more than LAZY, the old maximum serves (probabilities are then at most 2^LAZY), and no lane need know another's.
-void settle_maxima(float factor) {
+// Whether a row's maximum grew by more than LAZY (log 2). As long as none did the old maxima serve: probabilities are
+// at most 2^LAZY, O need not be touched, and no lane need know another's maximum.
+bool scores_grew(float factor) {
+  find_tile_maxima();
   bool grew = false;
+  [[unroll]] for (int r = 0; r < ROW_TILES * ROW_SLOTS; ++r)
+    grew = grew || tops[r] * factor > row_maximum[r] + float(LAZY);
+  return subgroupAny(grew);
+}
+
+// Takes the present scores into the maxima; sums and O follow.
+void rescale(float factor) {
+  find_tile_maxima();
   [[unroll]] for (int m = 0; m < ROW_TILES; ++m) {
-    [[unroll]] for (int r = 0; r < ROW_SLOTS; ++r) tile_maximum[m * ROW_SLOTS + r] = MINUS_INFINITY;
-    [[unroll]] for (int n = 0; n < KEY_TILES; ++n) {
-      [[unroll]] for (int e = 0; e < ELEMENTS; ++e) {
-        int r = m * ROW_SLOTS + row_slot(e);
-        tile_maximum[r] = max(tile_maximum[r], s[m * KEY_TILES + n][e]);
-      }
+    float shrink[ROW_SLOTS];
+    [[unroll]] for (int r = 0; r < ROW_SLOTS; ++r) {
+      float top = max(row_maximum[m * ROW_SLOTS + r], row_max(tops[m * ROW_SLOTS + r]) * factor);
+      shrink[r] = exp2(row_maximum[m * ROW_SLOTS + r] - top);
+      row_maximum[m * ROW_SLOTS + r] = top;
+      row_total[m * ROW_SLOTS + r] *= shrink[r];
     }
-    [[unroll]] for (int r = m * ROW_SLOTS; r < (m + 1) * ROW_SLOTS; ++r)
-      grew = grew || tile_maximum[r] * factor > row_maximum[r] + float(LAZY);
+    [[unroll]] for (int d = 0; d < VALUE_TILES; ++d) {
+      [[unroll]] for (int e = 0; e < ELEMENTS; ++e) o[m * VALUE_TILES + d][e] *= shrink[row_slot(e)];
+    }
+    if (SUM_BY_MATRIX != 0) {
+      [[unroll]] for (int e = 0; e < ELEMENTS; ++e) total[m][e] *= shrink[row_slot(e)];
+    }
   }
-  if (LAZY == 0 || subgroupAny(grew)) rescale(factor);
 }
 
 // Probabilities of score tile i.
@@ -94,7 +100,7 @@ void exponentiate(const bool general, float factor, const int i, int first_key) 
 void soften_by_map(const bool general, int first_key) {
   if (general) bend_scores(first_key);
   float factor = general ? 1.0 : product_factor;
-  settle_maxima(factor);
+  if (LAZY == 0 || scores_grew(factor)) rescale(factor);
   [[unroll]] for (int i = 0; i < ROW_TILES * KEY_TILES; ++i) exponentiate(general, factor, i, first_key);
 }
 
@@ -157,15 +163,22 @@ void soften(const bool general, int first_key) {
   else soften_by_map(general, first_key);
 }
 
+// Score tiles exponentiated beside one depth tile's products. Loops whose bounds depend on another loop's counter stay
+// loops in NVIDIA's compiler, and the matrices then live in memory.
+const int TILES_A_STEP = (ROW_TILES * KEY_TILES + DEPTH_TILES - 1) / DEPTH_TILES;
+
+void exponentiate_all() {
+  [[unroll]] for (int i = 0; i < ROW_TILES * KEY_TILES; ++i) exponentiate(false, product_factor, i, 0);
+}
+
 // Among the exponentials of the present scores, the next block's products.
 void soften_and_multiply_qk(int stage) {
   [[unroll]] for (int i = 0; i < ROW_TILES * KEY_TILES; ++i) s_next[i] = ACCUMULATOR(0.0);
-  settle_maxima(product_factor);
   [[unroll]] for (int d = 0; d < DEPTH_TILES; ++d) {
     multiply_qk_next_step(stage, 0, d);
-    [[unroll]] for (int i = d * ROW_TILES * KEY_TILES / DEPTH_TILES;
-                    i < (d + 1) * ROW_TILES * KEY_TILES / DEPTH_TILES; ++i)
-      exponentiate(false, product_factor, i, 0);
+    [[unroll]] for (int i = 0; i < TILES_A_STEP; ++i) {
+      if (d * TILES_A_STEP + i < ROW_TILES * KEY_TILES) exponentiate(false, product_factor, d * TILES_A_STEP + i, 0);
+    }
   }
 }
 
@@ -255,11 +268,17 @@ void write_rows(int m) {
   }
 }
 
+void finish_tile(const int m) {
+  if (MAP_KIND == 0) finish_rows_by_memory(m);
+  else finish_rows_by_map(m);
+  write_rows(m);
+}
+
 void finish_rows() {
   barrier();  // write_rows uses the blocks' place
-  [[unroll]] for (int m = 0; m < ROW_TILES; ++m) {
-    if (MAP_KIND == 0) finish_rows_by_memory(m);
-    else finish_rows_by_map(m);
-    write_rows(m);
-  }
+  // Not a loop: NVIDIA's compiler does not unroll a body of this size, and all of O would live in memory.
+  finish_tile(0);
+  if (ROW_TILES > 1) finish_tile(1);
+  if (ROW_TILES > 2) finish_tile(2);
+  if (ROW_TILES > 3) finish_tile(3);
 }

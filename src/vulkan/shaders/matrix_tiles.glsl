@@ -37,13 +37,15 @@ const int K_STAGE = BLOCK_K * K_PITCH;
 const int V_STAGE = BLOCK_K * V_PITCH;
 const int V_BASE = STAGES * K_STAGE;
 const int BLOCKS_END = V_BASE + STAGES * V_STAGE;
-const int STAGING_END = SUBGROUPS * TILE_M * K_PITCH;            // one row tile of Q of each subgroup
+const int STAGED = DEPTH_TILES < 4 ? DEPTH_TILES : 4;  // depth tiles of Q that go through shared memory together
+const int STAGING_PITCH = STAGED * TILE_N / PIECE + 1;
+const int STAGING_END = SUBGROUPS * TILE_M * STAGING_PITCH;  // one row tile of each subgroup
 const int OUT_TILES = VALUE_TILES < 4 ? VALUE_TILES : 4;        // column tiles of O that are written together
 const int OUT_PITCH = OUT_TILES * TILE_N / 4 + 1;               // floats
 const int OUT_END = SUBGROUPS * TILE_M * OUT_PITCH;
-const int OVERLAY_END = STAGING_END > OUT_END ? STAGING_END : OUT_END;
-const int Q_BASE = BLOCKS_END > OVERLAY_END ? BLOCKS_END : OVERLAY_END;
-const int Q_END = Q_BASE + (HELD < DEPTH_TILES ? BLOCK_Q * Q_PITCH : 0);
+const int Q_BASE = BLOCKS_END > STAGING_END ? BLOCKS_END : STAGING_END;
+const int Q_AND_BLOCKS_END = Q_BASE + (HELD < DEPTH_TILES ? BLOCK_Q * Q_PITCH : 0);
+const int Q_END = Q_AND_BLOCKS_END > OUT_END ? Q_AND_BLOCKS_END : OUT_END;  // O goes out over all of it
 // Unknown maps: scores, probabilities and row factors of one row tile of each subgroup.
 const int SCORE_PITCH = KEY_STEP / 4 + 1;
 const int WEIGHT_PITCH = KEY_STEP / PIECE + 1;
@@ -53,6 +55,7 @@ const int FACTORS_AT = WEIGHTS_AT + TILE_M * WEIGHT_PITCH;
 const int SCRATCH = FACTORS_AT + TILE_M * FACTOR_PITCH;
 const int POOL = Q_END + (MAP_KIND == 0 ? SUBGROUPS * SCRATCH : 0);
 shared uvec4 pool[POOL];
+shared int grew_at[2];  // block of plain visits in which a row's maximum last grew too much: even and odd blocks
 
 #define ACCUMULATOR coopmat<float, gl_ScopeSubgroup, TILE_M, TILE_N, gl_MatrixUseAccumulator>
 #define OPERAND_A coopmat<MATRIX_ELEMENT, gl_ScopeSubgroup, TILE_M, TILE_N, gl_MatrixUseA>
@@ -158,26 +161,32 @@ uvec4 k_waiting[K_LOADS], v_waiting[V_LOADS];
 AULE_BLOCKS(k, K_LANES, K_ROWS, K_LOADS, HEAD_DIM_QK, params.head_dim_qk, 0, K_STAGE, K_PITCH)
 AULE_BLOCKS(v, V_LANES, V_ROWS, V_LOADS, HEAD_DIM_V, params.head_dim_v, V_BASE, V_STAGE, V_PITCH)
 
-// Q's rows, one row tile of every subgroup at a time, through shared memory into registers or to Q's place. A negative
-// scale is moved into Q's sign bits, so that the largest product has the largest score.
+// Q's rows, a piece of one row tile of every subgroup at a time, through shared memory into registers or to Q's place.
+// A negative scale is moved into Q's sign bits, so that the largest product has the largest score.
 void stage_queries() {
   int q_head = element_index(params.q, batch_index, head_index);
   uint flip = params.scale < 0.0 ? 0x80008000u : 0u;
-  int pieces = HEAD_DIM_QK / PIECE;
+  const int pieces = STAGED * TILE_N / PIECE;
   [[unroll]] for (int m = 0; m < ROW_TILES; ++m) {
-    for (int i = lane; i < TILE_M * pieces; i += int(SUBGROUP_SIZE)) {
-      int row = i / pieces, piece = i % pieces, query = subgroup_query + m * TILE_M + row;
-      uvec4 x = uvec4(0u);
-      if (query < params.seq_q)
-        x = load8_q(q_head + query * params.q.row, params.q.column, piece * PIECE, params.head_dim_qk) ^ flip;
-      pool[(subgroup_index * TILE_M + row) * K_PITCH + piece] = x;
-      if (piece * PIECE >= HELD * TILE_N && HELD < DEPTH_TILES)
-        pool[Q_BASE + ((subgroup_index * ROW_TILES + m) * TILE_M + row) * Q_PITCH + piece - HELD * TILE_N / PIECE] = x;
+    [[unroll]] for (int first = 0; first < DEPTH_TILES; first += STAGED) {
+      for (int i = lane; i < TILE_M * pieces; i += int(SUBGROUP_SIZE)) {
+        int row = i / pieces, query = subgroup_query + m * TILE_M + row, column = first * TILE_N + i % pieces * PIECE;
+        uvec4 x = uvec4(0u);
+        if (query < params.seq_q)
+          x = load8_q(q_head + query * params.q.row, params.q.column, column, params.head_dim_qk) ^ flip;
+        pool[(subgroup_index * TILE_M + row) * STAGING_PITCH + i % pieces] = x;
+        if (HELD < DEPTH_TILES && column >= HELD * TILE_N && column < HEAD_DIM_QK)
+          pool[Q_BASE + ((subgroup_index * ROW_TILES + m) * TILE_M + row) * Q_PITCH + column / PIECE -
+               HELD * TILE_N / PIECE] = x;
+      }
+      barrier();
+      [[unroll]] for (int d = 0; d < STAGED; ++d) {
+        if (first + d < HELD)
+          coopMatLoad(q[m * HELD + first + d], pool, subgroup_index * TILE_M * STAGING_PITCH + d * TILE_N / PIECE,
+                      STAGING_PITCH, ROW_MAJOR);
+      }
+      barrier();
     }
-    barrier();
-    [[unroll]] for (int d = 0; d < HELD; ++d)
-      coopMatLoad(q[m * HELD + d], pool, subgroup_index * TILE_M * K_PITCH + d * TILE_N / PIECE, K_PITCH, ROW_MAJOR);
-    barrier();
   }
 }
 
