@@ -56,11 +56,12 @@ int block_of_general_visit(Visits v, int visit) {
 }
 
 void attend(const bool general, int first_key, int stage) {
-  if (general && band_hides_subgroup(first_key)) return;
-  STEP_LOOP for (int at = 0; at < BLOCK_K; at += KEY_STEP) {
-    multiply_qk(stage, at);
-    soften(general, first_key + at);
-    multiply_pv(stage, at);
+  if (!general || !band_hides_subgroup(first_key)) {
+    STEP_LOOP for (int at = 0; at < BLOCK_K; at += KEY_STEP) {
+      multiply_qk(stage, at);
+      soften(general, first_key + at);
+      multiply_pv(stage, at);
+    }
   }
 }
 
@@ -70,7 +71,6 @@ void attend(const bool general, int first_key, int stage) {
 
 // One stage: the next block waits in registers while this one is worked on.
 void visit_single(const bool general, Visits v, int count) {
-  if (count == 0) return;
   fetch_k(general, VISITED(0));
   fetch_v(general, VISITED(0));
   for (int i = 0; i < count; ++i) {
@@ -99,7 +99,6 @@ void visit_unbuffered(const bool general, Visits v, int count) {
 
 // Two stages: one barrier a block.
 void visit_double(const bool general, Visits v, int count) {
-  if (count == 0) return;
   barrier();
   fetch_k(general, VISITED(0));
   fetch_v(general, VISITED(0));
@@ -123,13 +122,12 @@ void visit_double(const bool general, Visits v, int count) {
 // grew_at has two places so that a fast subgroup's word does not replace one that a slow subgroup has not read yet.
 void note_growth(int block) {
   if (LAZY == 0) rescale(product_factor);
-  else if (scores_grew(product_factor)) grew_at[block & 1] = block;
+  else if (scores_grew(product_factor)) grew_at[block & 1] = uint(block);
 }
-bool all_old_maxima_serve(int block) { return LAZY == 0 || grew_at[block & 1] != block; }
+bool all_old_maxima_serve(int block) { return LAZY == 0 || grew_at[block & 1] != uint(block); }
 
 void visit_ahead_single(Visits v, int count) {
   const bool general = false;
-  if (count == 0) return;
   fetch_k(general, VISITED(0));
   barrier();
   keep_k(0);
@@ -143,9 +141,9 @@ void visit_ahead_single(Visits v, int count) {
   barrier();
   fetch_k(general, LATER(2));
   fetch_v(general, LATER(1));
-  for (int i = 0;;) {
-    rescale(product_factor);
-    if (i + 1 >= count) break;
+  int i = 0;
+  rescale(product_factor);
+  while (i + 1 < count) {
     do {
       soften_and_multiply_qk(0);
       multiply_pv(0, 0);
@@ -158,6 +156,7 @@ void visit_ahead_single(Visits v, int count) {
       fetch_k(general, LATER(i + 2));
       fetch_v(general, LATER(i + 1));
     } while (i + 1 < count && all_old_maxima_serve(i));
+    rescale(product_factor);
   }
   exponentiate_all();
   multiply_pv(0, 0);
@@ -166,7 +165,6 @@ void visit_ahead_single(Visits v, int count) {
 // K in stage (i + 1) & 1 is that of the next block, V in stage i & 1 that of this one.
 void visit_ahead_double(Visits v, int count) {
   const bool general = false;
-  if (count == 0) return;
   fetch_k(general, VISITED(0));
   barrier();
   keep_k(0);
@@ -178,9 +176,8 @@ void visit_ahead_double(Visits v, int count) {
   keep_v(0);
   barrier();
   int i = 0;
-  for (;;) {
-    rescale(product_factor);
-    if (i + 1 >= count) break;
+  rescale(product_factor);
+  while (i + 1 < count) {
     do {
       fetch_k(general, LATER(i + 2));
       fetch_v(general, LATER(i + 1));
@@ -192,6 +189,7 @@ void visit_ahead_double(Visits v, int count) {
       note_growth(++i);
       barrier();
     } while (i + 1 < count && all_old_maxima_serve(i));
+    rescale(product_factor);
   }
   exponentiate_all();
   multiply_pv(i & 1, 0);
@@ -209,10 +207,11 @@ void main() {
   begin_task(int(push.first_task + gl_WorkGroupID.x));
   stage_queries();
   begin_rows();
-  if (invocation_index() < 2u) grew_at[invocation_index()] = -1;
+  if (invocation_index() == 0u) grew_at = uvec4(0xffffffffu);
   Visits v = plan_visits();
   // The general blocks first: under a causal band they settle the row maxima, and the plain loop then rarely rescales.
-  visit(true, v, v.last - v.first - (v.plain_last - v.plain_first));
-  visit(false, v, v.plain_last - v.plain_first);
+  int plain_blocks = v.plain_last - v.plain_first, general_blocks = v.last - v.first - plain_blocks;
+  if (general_blocks > 0) visit(true, v, general_blocks);
+  if (plain_blocks > 0) visit(false, v, plain_blocks);
   finish_rows();
 }

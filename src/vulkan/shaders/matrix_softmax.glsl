@@ -277,8 +277,9 @@ void finish_tile(const int m) {
 void finish_rows() {
   barrier();  // write_rows uses the blocks' place
   // Not a loop: NVIDIA's compiler does not unroll a body of this size, and all of O would live in memory.
+  // min(): Mesa's front end does not survive an index past the end, not even in a branch that is never taken.
   finish_tile(0);
-  if (ROW_TILES > 1) finish_tile(1);
-  if (ROW_TILES > 2) finish_tile(2);
-  if (ROW_TILES > 3) finish_tile(3);
+  if (ROW_TILES > 1) finish_tile(min(1, ROW_TILES - 1));
+  if (ROW_TILES > 2) finish_tile(min(2, ROW_TILES - 1));
+  if (ROW_TILES > 3) finish_tile(min(3, ROW_TILES - 1));
 }

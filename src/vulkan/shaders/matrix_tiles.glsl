@@ -40,7 +40,7 @@ const int BLOCKS_END = V_BASE + STAGES * V_STAGE;
 const int STAGED = DEPTH_TILES < 4 ? DEPTH_TILES : 4;  // depth tiles of Q that go through shared memory together
 const int STAGING_PITCH = STAGED * TILE_N / PIECE + 1;
 const int STAGING_END = SUBGROUPS * TILE_M * STAGING_PITCH;  // one row tile of each subgroup
-const int OUT_TILES = VALUE_TILES < 4 ? VALUE_TILES : 4;        // column tiles of O that are written together
+const int OUT_TILES = VALUE_TILES < 2 ? VALUE_TILES : 2;        // column tiles of O that are written together
 const int OUT_PITCH = OUT_TILES * TILE_N / 4 + 1;               // floats
 const int OUT_END = SUBGROUPS * TILE_M * OUT_PITCH;
 const int Q_BASE = BLOCKS_END > STAGING_END ? BLOCKS_END : STAGING_END;
@@ -53,9 +53,11 @@ const int FACTOR_PITCH = TILE_N / 4 + 1;
 const int WEIGHTS_AT = TILE_M * SCORE_PITCH;
 const int FACTORS_AT = WEIGHTS_AT + TILE_M * WEIGHT_PITCH;
 const int SCRATCH = FACTORS_AT + TILE_M * FACTOR_PITCH;
-const int POOL = Q_END + (MAP_KIND == 0 ? SUBGROUPS * SCRATCH : 0);
-shared uvec4 pool[POOL];
-shared int grew_at[2];  // block of plain visits in which a row's maximum last grew too much: even and odd blocks
+const int GROWTH_AT = Q_END + (MAP_KIND == 0 ? SUBGROUPS * SCRATCH : 0);
+// One array for all: NVIDIA's driver puts spilled registers beside it, up to what lets two workgroups share a
+// multiprocessor, and a second variable, which it adds after that sum, would leave room for one only.
+shared uvec4 pool[GROWTH_AT + 1];
+#define grew_at pool[GROWTH_AT]  // visits_ahead: the block of even and odd number in which a maximum last grew
 
 #define ACCUMULATOR coopmat<float, gl_ScopeSubgroup, TILE_M, TILE_N, gl_MatrixUseAccumulator>
 #define OPERAND_A coopmat<MATRIX_ELEMENT, gl_ScopeSubgroup, TILE_M, TILE_N, gl_MatrixUseA>
