@@ -2,11 +2,14 @@
 // A tensor is a tuple (data_ptr, dtype, sizes, strides) of plain integers, so that this module knows neither torch nor
 // NumPy.
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <new>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -111,6 +114,56 @@ std::vector<std::tuple<std::string, std::string, std::string>> devices() {
   return result;
 }
 
+/// The element type of a DLPack tensor. Throws TypeError for what the library does not know.
+aule::DType to_dtype(nb::dlpack::dtype given) {
+  const auto is = [given](nb::dlpack::dtype_code code, int bits) {
+    return given.code == static_cast<std::uint8_t>(code) && given.bits == bits && given.lanes == 1;
+  };
+  if (is(nb::dlpack::dtype_code::Float, 32)) return aule::DType::kFloat32;
+  if (is(nb::dlpack::dtype_code::Float, 64)) return aule::DType::kFloat64;
+  if (is(nb::dlpack::dtype_code::Float, 16)) return aule::DType::kFloat16;
+  if (is(nb::dlpack::dtype_code::Bfloat, 16)) return aule::DType::kBFloat16;
+  if (is(nb::dlpack::dtype_code::Bool, 8)) return aule::DType::kBool;
+  throw nb::type_error("the element type is none of float32, float64, float16, bfloat16, bool");
+}
+
+nb::dlpack::dtype to_dlpack_dtype(aule::DType dtype) {
+  const bool bf16 = dtype == aule::DType::kBFloat16;
+  const auto code = bf16 ? nb::dlpack::dtype_code::Bfloat : nb::dlpack::dtype_code::Float;
+  return {static_cast<std::uint8_t>(code), static_cast<std::uint8_t>(8 * aule::dtype_size(dtype)), 1};
+}
+
+nb::tuple describe(const nb::ndarray<nb::ro>& array) {
+  nb::list sizes, strides;
+  for (std::size_t d = 0; d < array.ndim(); ++d) {
+    sizes.append(array.shape(d));
+    strides.append(array.stride(d));
+  }
+  return nb::make_tuple(reinterpret_cast<std::uintptr_t>(array.data()), static_cast<int>(to_dtype(array.dtype())),
+                        nb::tuple(sizes), nb::tuple(strides));
+}
+
+/// (an object that keeps the memory alive, the tensor's tuple) of a DLPack object in CPU memory.
+nb::tuple from_dlpack(const nb::ndarray<nb::ro>& array) {
+  if (array.device_type() != nb::device::cpu::value) throw nb::type_error("it is not in CPU memory");
+  auto* kept = new nb::ndarray<nb::ro>(array);
+  const nb::capsule owner(kept, [](void* pointer) noexcept { delete static_cast<nb::ndarray<nb::ro>*>(pointer); });
+  return nb::make_tuple(owner, describe(array));
+}
+
+/// (a new DLPack object with memory of its own, the tensor's tuple), contiguous, uninitialised.
+nb::tuple empty_dlpack(const std::vector<std::size_t>& sizes, int dtype_code) {
+  const auto dtype = static_cast<aule::DType>(dtype_code);
+  std::size_t bytes = static_cast<std::size_t>(aule::dtype_size(dtype));
+  for (const std::size_t size : sizes) bytes *= size;
+  constexpr std::align_val_t kAlignment{64};
+  void* data = ::operator new(std::max<std::size_t>(bytes, 1), kAlignment);
+  const nb::capsule owner(data, [](void* pointer) noexcept { ::operator delete(pointer, kAlignment); });
+  const nb::ndarray<nb::array_api> array(data, sizes.size(), sizes.data(), owner, nullptr, to_dlpack_dtype(dtype),
+                                         nb::device::cpu::value, 0);
+  return nb::make_tuple(nb::cast(array), describe(nb::ndarray<nb::ro>(array)));
+}
+
 /// A class `name` that derives from aule.Error and a built-in exception; kept alive by the module.
 PyObject* derive_error(nb::module_& module, const char* name, PyObject* base, PyObject* builtin) {
   const nb::object bases =
@@ -175,6 +228,8 @@ NB_MODULE(_core, module) {
   module.def("explain", &explain, "q"_a, "k"_a, "v"_a, "mask"_a.none(), "alibi_slopes"_a.none(), "sinks"_a.none(),
              "causal"_a, "window_left"_a, "window_right"_a, "scale"_a.none(), "softcap"_a, "dropout_p"_a, "backend"_a,
              "backward"_a);
+  module.def("from_dlpack", &from_dlpack, "array"_a);
+  module.def("empty_dlpack", &empty_dlpack, "sizes"_a, "dtype"_a);
   module.def("devices", &devices);
   module.def("set_num_threads", &aule::set_num_threads, "count"_a);
   module.def("num_threads", &aule::num_threads);

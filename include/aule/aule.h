@@ -1,8 +1,9 @@
 /* aule-attention, C ABI. The same calls as aule.hpp, which explains them in full; no exception leaves these functions.
  *
  * Tensors are views of the caller's memory, laid out (..., heads, sequence, head_dim), with strides in elements that
- * may be 0 or negative. Functions return a status; aule_last_error() says which argument was wrong, what was expected
- * and what was given. Structures start with their size, so that programs built against an older header keep working.
+ * may be 0 or negative. What is written must not overlap anything else of the call. Functions return a status;
+ * aule_last_error() says which argument was wrong, what was expected and what was given. Structures start with their
+ * size, so that programs built against an older header keep working.
  */
 #pragma once
 
@@ -128,7 +129,8 @@ AULE_API aule_status aule_explain(const aule_tensor* q, const aule_tensor* k, co
 /* Fills up to `capacity` devices, the preferred one first; `count` becomes how many there are. */
 AULE_API aule_status aule_devices(aule_device* devices, size_t capacity, size_t* count);
 
-/* Threads of CPU kernels where options do not say; 0 restores the default (AULE_NUM_THREADS or all cores). */
+/* Threads (at most 1024) of CPU kernels where options do not say; 0 restores the default (AULE_NUM_THREADS or all
+ * cores). */
 AULE_API aule_status aule_set_num_threads(int32_t count);
 AULE_API int32_t aule_num_threads(void);
 

@@ -2,6 +2,7 @@
 //
 // Tensors are views: a pointer, sizes and strides; nothing is copied or kept after a call returns.
 // The layout is (..., heads, sequence, head_dim) with any strides, 0 and negative included.
+// What is written must not overlap anything else of the call.
 // Functions throw aule::Error; the message names the argument, what was expected and what was given.
 #pragma once
 
@@ -85,12 +86,12 @@ struct AttentionOptions {
   double softcap = 0.0;         ///< 0 is off
   double dropout_p = 0.0;       ///< probability of dropping, 0..1
   std::uint64_t dropout_seed = 0;
-  Tensor
-      mask;  ///< bool (true takes part), float32 or q's dtype; broadcasts right-aligned to (..., heads_q, seq_q, seq_k)
+  /// bool (true takes part), float32 or q's dtype; broadcasts right-aligned to (..., heads_q, seq_q, seq_k)
+  Tensor mask;
   Tensor alibi_slopes;            ///< float32 (heads_q) or (batch, heads_q): adds -slope * |i + offset - j|
   Tensor sinks;                   ///< float32 (heads_q): a logit that only joins the denominator
   std::string_view backend = {};  ///< "cpu", "reference", ...; empty chooses
-  int num_threads = 0;            ///< CPU threads; 0 is the library's default
+  int num_threads = 0;            ///< CPU threads, at most 1024; 0 is the library's default
 };
 
 /// out = softmax(...) v, FlashAttention-2 (Dao 2023, algorithm 1): memory is linear in the sequence.
@@ -135,7 +136,8 @@ struct DeviceDescription {
 /// Devices that this build can use on this machine, the preferred one first.
 AULE_API std::vector<DeviceDescription> devices();
 
-/// Threads that CPU kernels use when a call does not say; 0 restores the default (AULE_NUM_THREADS or all cores).
+/// Threads (at most 1024) that CPU kernels use when a call does not say, for all threads of the process; 0 restores the
+/// default (AULE_NUM_THREADS or all cores).
 AULE_API void set_num_threads(int count);
 AULE_API int num_threads();
 

@@ -14,7 +14,7 @@ import numpy as np
 
 #: aule::DType, the codes that `aule._core` takes.
 DTYPE_CODES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 3, "bool": 4}
-_STORAGE = {
+_STORAGE: dict[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),
     "float64": np.dtype(np.float64),
     "float16": np.dtype(np.float16),

@@ -105,7 +105,7 @@ def _sum_to(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Sums over the dimensions that broadcasting from `shape` made."""
     values = values.sum(axis=tuple(range(values.ndim - len(shape))))
     axes = tuple(axis for axis, size in enumerate(shape) if size == 1 and values.shape[axis] != 1)
-    return values.sum(axis=axes, keepdims=True)
+    return np.asarray(values.sum(axis=axes, keepdims=True))
 
 
 def attention(
@@ -184,7 +184,7 @@ def _attention(q: Any, k: Any, v: Any, rules: Rules, dout: Any, dlse: Any, compu
     draw = dscores if bent is None else dscores * (1 - bent * bent)
 
     def per_kv_head(gradient: np.ndarray) -> np.ndarray:
-        return gradient.reshape(*batch, heads_kv, group, *gradient.shape[-2:]).sum(axis=-3)
+        return np.asarray(gradient.reshape(*batch, heads_kv, group, *gradient.shape[-2:]).sum(axis=-3))
 
     result.gradients = {
         "q": scale * np.matmul(draw, keys),

@@ -24,7 +24,7 @@ def _shapes(
     heads: int = 2,
     heads_kv: int | None = None,
     dim_v: int | None = None,
-) -> dict[str, tuple[int, ...]]:
+) -> dict[str, Any]:
     heads_kv = heads if heads_kv is None else heads_kv
     return {
         "q": (batch, heads, seq_q, dim),
@@ -129,7 +129,7 @@ def _masks() -> Iterator[Case]:
     common = _shapes(seq_q, seq_k, heads=heads, batch=batch)
     for letters, shape in shapes.items():
         for mask, dtype in (("bool", "float32"), ("float32", "float32"), ("float32", "bfloat16"), ("same", "float16")):
-            wanted = QKV if mask == "bool" else (*QKV, "mask")
+            wanted: tuple[str, ...] = QKV if mask == "bool" else (*QKV, "mask")
             yield Case(
                 f"mask-{letters}-{mask}-{dtype}", **common, dtype=dtype, mask=mask, mask_shape=shape, gradients=wanted
             )

@@ -3,11 +3,12 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
-#include <new>
-#include <thread>
 
+#include "core/cores.hpp"
 #include "core/dispatch.hpp"
+#include "core/explain.hpp"
 #include "core/format.hpp"
+#include "core/translate.hpp"
 
 namespace aule {
 namespace {
@@ -21,9 +22,8 @@ void set_sizes(Tensor& tensor, std::initializer_list<std::int64_t> sizes) {
   std::copy(sizes.begin(), sizes.end(), tensor.sizes);
 }
 
-/// Zeroes the elements of a tensor of any layout.
+/// Zeroes the elements of a tensor of any layout, from dimension `dim` on.
 void fill_zero(const Tensor& tensor, std::int64_t offset = 0, int dim = 0) {
-  if (tensor.numel() == 0) return;
   if (dim == tensor.rank) {
     const std::int64_t bytes = dtype_size(tensor.dtype);
     std::memset(static_cast<char*>(tensor.data) + offset * bytes, 0, static_cast<std::size_t>(bytes));
@@ -32,30 +32,19 @@ void fill_zero(const Tensor& tensor, std::int64_t offset = 0, int dim = 0) {
   for (std::int64_t i = 0; i < tensor.sizes[dim]; ++i) fill_zero(tensor, offset + i * tensor.strides[dim], dim + 1);
 }
 
-/// AULE_NUM_THREADS, or the cores that this process may use.
+/// AULE_NUM_THREADS, or the cores that this process may use; decided once.
 int default_num_threads() {
   static const int count = [] {
-    const char* text = std::getenv("AULE_NUM_THREADS");
+    // Read once. A program that changes its environment while other threads run is wrong whoever reads it.
+    const char* text = std::getenv("AULE_NUM_THREADS");  // NOLINT(concurrency-mt-unsafe)
     const long wanted = text == nullptr ? 0 : std::strtol(text, nullptr, 10);
-    if (wanted > 0) return static_cast<int>(std::min(wanted, 1024L));
-    return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    if (wanted > 0) return static_cast<int>(std::min<long>(wanted, kMaxThreads));
+    return std::min(usable_cores(), kMaxThreads);
   }();
   return count;
 }
 
 std::atomic<int> chosen_num_threads{0};
-
-/// Runs `body`, with the standard library's exceptions as Error.
-template <class Body>
-void translate_exceptions(const Body& body) {
-  try {
-    body();
-  } catch (const std::bad_alloc&) {
-    throw Error(ErrorCode::kOutOfMemory, "out of host memory");
-  } catch (const std::length_error&) {
-    throw Error(ErrorCode::kOutOfMemory, "out of host memory");
-  }
-}
 
 std::string explain_choice(const Dispatcher::Choice& choice) {
   if (choice.backend == nullptr) return "  chosen     none: an Error will be thrown\n";
@@ -66,12 +55,40 @@ std::string explain_choice(const Dispatcher::Choice& choice) {
     text += "  blocks     " + std::to_string(plan.config.block_q) + " queries x " +
             std::to_string(plan.config.block_k) + " keys, " + std::to_string(plan.tasks) + " tasks";
     if (plan.config.splits > 1) text += ", keys in " + std::to_string(plan.config.splits) + " parts";
-    text += "\n";
+    text += '\n';
   }
   return text + "  workspace  " + format_bytes(plan.workspace_bytes) + "\n";
 }
 
+/// The back ends that were not chosen, and why.
+std::string explain_others(const Dispatcher& dispatcher, const Dispatcher::Choice& choice, std::string_view wanted) {
+  std::string text;
+  for (const auto& [name, reason] : choice.rejections) {
+    text.append("  rejected   ").append(name).append(": ").append(reason).append("\n");
+  }
+  for (const auto& backend : dispatcher.backends()) {
+    const std::string name = backend->name();
+    bool asked = backend.get() == choice.backend;
+    for (const auto& rejection : choice.rejections) asked |= rejection.first == name;
+    if (asked) continue;
+    text.append("  not asked  ").append(name);
+    if (wanted.empty()) {
+      text += ": comes later in the order of preference\n";
+    } else {
+      text.append(": backend='").append(wanted).append("' was wanted\n");
+    }
+  }
+  return text;
+}
+
 }  // namespace
+
+std::string explain_problem(const Dispatcher& dispatcher, const AttentionProblem& problem, std::string_view wanted) {
+  const Dispatcher::Choice choice = dispatcher.choose(problem, wanted);
+  if (choice.backend == nullptr && choice.rejections.empty()) dispatcher.choose_or_throw(problem, wanted);
+  return "aule " + std::string(version()) + (problem.pass == Pass::kForward ? " forward: " : " backward: ") +
+         to_string(problem) + "\n" + explain_choice(choice) + explain_others(dispatcher, choice, wanted);
+}
 
 const char* version() noexcept { return AULE_VERSION; }
 
@@ -120,8 +137,8 @@ void attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const
     const Dispatcher::Choice choice = default_dispatcher().choose_or_throw(call.problem, options.backend);
     // What slices share is summed over them; without any slice it is 0.
     if (call.slices.size() != 1) {
-      if (gradients.dmask.defined()) fill_zero(gradients.dmask);
-      if (gradients.dsinks.defined()) fill_zero(gradients.dsinks);
+      if (gradients.dmask.defined() && gradients.dmask.numel() > 0) fill_zero(gradients.dmask);
+      if (gradients.dsinks.defined() && gradients.dsinks.numel() > 0) fill_zero(gradients.dsinks);
     }
     for (AttentionArgs& args : call.slices) {
       args.accumulate_shared_gradients = call.slices.size() > 1;
@@ -131,41 +148,25 @@ void attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const
 }
 
 std::string explain(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options, Pass pass) {
-  std::string text;
-  translate_exceptions([&] {
-    const AttentionProblem problem = make_problem(q, k, v, options, pass);
-    const Dispatcher& dispatcher = default_dispatcher();
-    const Dispatcher::Choice choice = dispatcher.choose(problem, options.backend);
-    if (choice.backend == nullptr && choice.rejections.empty()) dispatcher.choose_or_throw(problem, options.backend);
-    text = "aule " + std::string(version()) + (pass == Pass::kForward ? " forward: " : " backward: ") +
-           to_string(problem) + "\n" + explain_choice(choice);
-    for (const auto& [name, reason] : choice.rejections) text += "  rejected   " + name + ": " + reason + "\n";
-    for (const auto& backend : dispatcher.backends()) {
-      const std::string name = backend->name();
-      bool asked = backend.get() == choice.backend;
-      for (const auto& rejection : choice.rejections) asked |= rejection.first == name;
-      if (asked) continue;
-      text += "  not asked  " + name +
-              (options.backend.empty() ? ": comes later in the order of preference\n"
-                                       : ": backend='" + std::string(options.backend) + "' was wanted\n");
-    }
-  });
-  return text;
+  return translate_exceptions(
+      [&] { return explain_problem(default_dispatcher(), make_problem(q, k, v, options, pass), options.backend); });
 }
 
 std::vector<DeviceDescription> devices() {
-  std::vector<DeviceDescription> list;
-  for (const auto& backend : default_dispatcher().backends()) {
-    list.push_back({backend->name(), backend->device().name, backend->details()});
-  }
-  return list;
+  return translate_exceptions([] {
+    std::vector<DeviceDescription> list;
+    for (const auto& backend : default_dispatcher().backends()) {
+      list.push_back({backend->name(), backend->device().name, backend->details()});
+    }
+    return list;
+  });
 }
 
 void set_num_threads(int count) {
   if (count < 0) {
     throw Error(ErrorCode::kInvalidArgument, "num_threads: expected at least 0, got " + std::to_string(count));
   }
-  chosen_num_threads.store(count, std::memory_order_relaxed);
+  chosen_num_threads.store(std::min(count, kMaxThreads), std::memory_order_relaxed);
 }
 
 int num_threads() {

@@ -10,16 +10,52 @@
 
 namespace aule {
 
+/// What runs the kernels.
+enum class DeviceKind : std::uint8_t { kCpu, kDiscreteGpu, kIntegratedGpu, kSoftwareGpu };
+
+/// A shape that a matrix unit multiplies at subgroup scope: (m x k) * (k x n) + (m x n).
+struct MatrixShape {
+  int m = 0, n = 0, k = 0;
+  DType input = DType::kFloat16, accumulator = DType::kFloat32;
+  bool operator==(const MatrixShape&) const = default;
+};
+
+/// What a GPU's kernels are chosen by.
+struct GpuTraits {
+  std::string vendor;        ///< "AMD", "Intel", "Apple", "NVIDIA", "Mesa"
+  std::string family;        ///< "rdna3", "cdna3", "xe-hpg", "apple", "nvidia", "lavapipe"
+  std::string driver, uuid;  ///< "radv Mesa 26.1.6", 32 hexadecimal digits
+  int subgroup_min = 0, subgroup_max = 0, subgroup_default = 0;
+  bool subgroup_size_control = false;  ///< a pipeline may require a size between min and max, with full subgroups
+  bool subgroup_arithmetic = false, subgroup_shuffle = false;
+  std::int64_t shared_bytes = 0;        ///< of one workgroup
+  std::int64_t max_workgroup_size = 0;  ///< invocations
+  std::int64_t max_workgroups = 65535;  ///< of one dispatch, in x
+  std::int64_t max_binding_bytes = 0;   ///< maxStorageBufferRange
+  std::int64_t max_buffer_bytes = 0;
+  std::int64_t binding_alignment = 256;
+  std::int64_t memory_bytes = 0;  ///< of the device's own heap
+  bool storage_16bit = false, arithmetic_fp16 = false, bf16 = false, bf16_matrix = false, dot_product = false;
+  bool device_scope = false;   ///< the Vulkan memory model with device scope
+  bool mapped_memory = false;  ///< the device's own memory can be mapped: integrated, software, resizable BAR
+  bool host_import = false;    ///< host memory can be bound to buffers (VK_EXT_external_memory_host)
+  bool portability = false;    ///< VK_KHR_portability_subset
+  double tflops = 0;           ///< fp32 rate that work is cut by, a low estimate
+  std::vector<MatrixShape> matrix_shapes;
+};
+
 /// What planning may know of a device: plain data, so that plans are tested on any machine with recorded profiles.
 struct DeviceInfo {
   std::string backend;  ///< "cpu"
   std::string name;
-  std::string architecture;        ///< "AVX3_ZEN4", later "gfx1100"
+  DeviceKind kind = DeviceKind::kCpu;
+  std::string architecture;        ///< "AVX3_ZEN4", "gfx1100"
   std::int64_t parallelism = 1;    ///< threads or compute units
   std::int64_t vector_bytes = 16;  ///< SIMD register or subgroup width
   std::int64_t l1_bytes = 32 << 10, l2_bytes = 1 << 20;
   bool bf16_dot = false;     ///< has a bf16 x bf16 -> fp32 dot or matrix instruction
-  bool matrix_unit = false;  ///< AMX here; later cooperative matrices
+  bool matrix_unit = false;  ///< AMX, cooperative matrices
+  GpuTraits gpu;             ///< of GPUs only
 };
 
 /// One row of a tuning table.
@@ -44,6 +80,8 @@ struct Rejection {
 
 using PlanResult = std::variant<Plan, Rejection>;
 
+class ContextDevice;
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -52,8 +90,17 @@ class Backend {
   virtual std::string details() const = 0;
   /// Pure: depends on the problem and device() only. No allocation, no driver.
   virtual PlanResult plan(const AttentionProblem& problem) const = 0;
+  /// Why this back end, though it may run the problem, leaves it to the ones behind it unless it is asked for by name;
+  /// empty: it does not.
+  virtual std::string avoided(const AttentionProblem& problem) const {
+    (void)problem;
+    return {};
+  }
   virtual void run_forward(const Plan& plan, const AttentionProblem& problem, const AttentionArgs& args) = 0;
   virtual void run_backward(const Plan& plan, const AttentionProblem& problem, const AttentionArgs& args) = 0;
+  /// A device for an AttentionContext; null where the back end computes in host memory, or where it has nothing better
+  /// than the back ends behind it and was not `wanted`. Throws Error if it was wanted and cannot.
+  virtual std::unique_ptr<ContextDevice> make_context(const std::string& device, bool wanted);
 };
 
 /// Rejects bits of `problem.features` that are not in `honoured`; empty if there are none.

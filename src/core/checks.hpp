@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <initializer_list>
 
 #include "aule/aule.hpp"
@@ -12,7 +13,7 @@ namespace aule {
 
 // Products of sizes, and byte offsets inside a tensor, stay below this, so that no back end's index arithmetic
 // overflows.
-inline constexpr std::int64_t kSizeLimit = std::int64_t{1} << 60;
+inline constexpr std::int64_t kSizeLimit = INT64_C(1) << 60;
 
 using Sizes = std::vector<std::int64_t>;
 

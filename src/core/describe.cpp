@@ -1,5 +1,6 @@
 // Names, text and hash of the plain values.
 #include <bit>
+#include <iterator>
 
 #include "core/backend.hpp"
 #include "core/format.hpp"
@@ -10,6 +11,7 @@ namespace {
 constexpr const char* kFeatureNames[] = {"causal/window", "bool mask",      "float mask",  "softcap", "ALiBi",
                                          "sinks",         "dropout",        "GQA",         "lse",     "backward",
                                          "mask gradient", "sinks gradient", "lse gradient"};
+static_assert(kFeatureLseGradient == 1u << (std::size(kFeatureNames) - 1), "a name for every feature");
 
 std::string band_limit(std::int64_t limit) {
   return limit == kNoLowerBand || limit == kNoUpperBand ? "any" : std::to_string(limit);

@@ -45,6 +45,12 @@ Dispatcher::Choice Dispatcher::choose(const AttentionProblem& problem, std::stri
   for (const std::shared_ptr<Backend>& backend : backends_) {
     const std::string name = backend->name();
     if (!wanted.empty() && wanted != name) continue;
+    if (wanted.empty()) {
+      if (std::string reason = backend->avoided(problem); !reason.empty()) {
+        choice.rejections.emplace_back(name, std::move(reason));
+        continue;
+      }
+    }
     PlanResult result = backend->plan(problem);
     if (Plan* plan = std::get_if<Plan>(&result)) {
       choice.backend = backend.get();
@@ -53,7 +59,9 @@ Dispatcher::Choice Dispatcher::choose(const AttentionProblem& problem, std::stri
     }
     choice.rejections.emplace_back(name, std::get<Rejection>(result).reason);
   }
-  if (!(problem == problem)) return choice;  // a NaN scale equals nothing, so it would never be found again
+  // A NaN scale equals nothing, so it would never be found again; a name that no back end has is an error, not a plan.
+  const bool cacheable = problem == problem && (choice.backend != nullptr || !choice.rejections.empty());
+  if (!cacheable) return choice;
   const std::unique_lock lock(cache_->mutex);
   if (cache_->choices.size() >= kMaxCachedPlans) cache_->choices.clear();
   cache_->choices.insert_or_assign(std::move(key), choice);
@@ -70,7 +78,7 @@ Dispatcher::Choice Dispatcher::choose_or_throw(const AttentionProblem& problem, 
                 "backend: expected one of " + names + " or nothing, got '" + std::string(wanted) + "'");
   }
   std::string message = "no back end runs " + to_string(problem);
-  for (const auto& [name, reason] : choice.rejections) message += "; " + name + " " + reason;
+  for (const auto& [name, reason] : choice.rejections) message.append("; ").append(name).append(" ").append(reason);
   throw Error(ErrorCode::kUnsupported, message);
 }
 
@@ -82,6 +90,9 @@ std::size_t Dispatcher::cached_plans() const {
 Dispatcher& default_dispatcher() {
   // Never destroyed: other threads may still be computing while the process exits.
   static Dispatcher& dispatcher = *new Dispatcher({
+#ifdef AULE_HAVE_VULKAN_BACKEND
+      make_vulkan_backend(),
+#endif
 #ifdef AULE_HAVE_CPU_BACKEND
       make_cpu_backend(),
 #endif

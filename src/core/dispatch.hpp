@@ -26,7 +26,8 @@ class Dispatcher {
   };
   /// The first back end that takes the problem, or the one named by `wanted`. Cached; thread-safe.
   Choice choose(const AttentionProblem& problem, std::string_view wanted) const;
-  /// choose(), or Error(kUnsupported) with every rejection in its message.
+  /// choose(), or Error(kUnsupported) with every rejection in its message; Error(kInvalidArgument) if no back end is
+  /// named `wanted`.
   Choice choose_or_throw(const AttentionProblem& problem, std::string_view wanted) const;
 
   std::span<const std::shared_ptr<Backend>> backends() const { return backends_; }
@@ -41,6 +42,10 @@ class Dispatcher {
 Dispatcher& default_dispatcher();
 
 /// Made by the back ends' own folders.
+std::shared_ptr<Backend> make_vulkan_backend();
+/// Plans as the Vulkan back end would on a recorded device; runs nothing.
+std::shared_ptr<Backend> make_vulkan_profile_backend(const std::string& profile);
+std::vector<std::string> vulkan_profile_names();
 std::shared_ptr<Backend> make_cpu_backend();
 std::shared_ptr<Backend> make_reference_backend();
 

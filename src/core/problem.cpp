@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
 
 #include "core/checks.hpp"
 #include "core/format.hpp"
@@ -14,7 +15,7 @@ namespace aule {
 namespace {
 
 // Slices are kept as a list; more than this means that the caller should make leading dimensions contiguous.
-constexpr std::int64_t kMaxSlices = std::int64_t{1} << 20;
+constexpr std::int64_t kMaxSlices = INT64_C(1) << 20;
 
 // Dimensions counted from the right.
 enum Dim : int { kColumn = 0, kRow = 1, kHead = 2, kFirstLeading = 3 };
@@ -78,7 +79,7 @@ class CallBuilder {
     add(name, view, tensor, skip);
   }
 
-  /// As add_exact, for a tensor that is written: its elements must not share memory.
+  /// As add_exact, for a tensor that is written: elements that plainly share memory are refused.
   void add_output(const std::string& name, View4 AttentionArgs::* view, const Tensor& tensor, DType dtype,
                   const Sizes& sizes, int skip, bool required, FeatureSet feature = 0) {
     add_exact(name, view, tensor, dtype, sizes, skip, required, feature);
@@ -106,14 +107,10 @@ class CallBuilder {
   }
 
   void add_shared_gradients(const Gradients& gradients) {
-    if (gradients.dmask.defined() && problem_.mask_kind != MaskKind::kFloat) {
-      fail("dmask", "no tensor without a float mask", format_sizes(sizes_of(gradients.dmask)));
-    }
+    refuse_without("dmask", gradients.dmask, problem_.mask_kind == MaskKind::kFloat, "a float mask");
     add_output("dmask", &AttentionArgs::dmask, gradients.dmask, lse_dtype(), sizes_of(options_.mask), 0, false,
                kFeatureMaskGradient);
-    if (gradients.dsinks.defined() && !options_.sinks.defined()) {
-      fail("dsinks", "no tensor without sinks", format_sizes(sizes_of(gradients.dsinks)));
-    }
+    refuse_without("dsinks", gradients.dsinks, options_.sinks.defined(), "sinks");
     add_output("dsinks", &AttentionArgs::dsinks, gradients.dsinks, DType::kFloat32, {problem_.heads_q}, 2, false,
                kFeatureSinksGradient);
   }
@@ -123,19 +120,26 @@ class CallBuilder {
     const std::vector<LeadingLoop> loops = leading_loops();
     problem_.batch = loops[0].size;
     AttentionCall call{problem_, {}};
-    if (!with_data_) return call;
     std::int64_t count = loops[0].size == 0 ? 0 : 1;
     for (std::size_t l = 1; l < loops.size(); ++l) count = saturating_product(count, loops[l].size);
     if (count > kMaxSlices) {
       fail("q, k, v", "leading dimensions that can be merged, or at most 2^20 slices",
            std::to_string(count) + " slices", ErrorCode::kUnsupported);
     }
+    if (!with_data_) return call;
     call.slices.reserve(static_cast<std::size_t>(count));
     for (std::int64_t slice = 0; slice < count; ++slice) call.slices.push_back(slice_args(loops, slice));
     return call;
   }
 
  private:
+  static void refuse_without(const std::string& name, const Tensor& gradient, bool has_input,
+                             const std::string& input) {
+    if (has_input || !gradient.defined()) return;
+    check_tensor(name, gradient, 1);
+    fail(name, "no tensor without " + input, format_sizes(sizes_of(gradient)));
+  }
+
   void set_shape();
   void set_numbers();
   void set_band();
@@ -312,7 +316,7 @@ AttentionArgs CallBuilder::slice_args(const std::vector<LeadingLoop>& loops, std
   AttentionArgs args;
   args.dropout_seed = options_.dropout_seed;
   args.batch_offset = slice * problem_.batch;
-  args.num_threads = options_.num_threads > 0 ? options_.num_threads : num_threads();
+  args.num_threads = options_.num_threads > 0 ? std::min(options_.num_threads, kMaxThreads) : num_threads();
   for (std::size_t o = 0; o < operands_.size(); ++o) {
     const Operand& operand = operands_[o];
     std::int64_t offset = 0, rest = slice;

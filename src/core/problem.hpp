@@ -36,6 +36,9 @@ std::string feature_names(FeatureSet features);
 
 enum class MaskKind : std::uint8_t { kNone, kBool, kFloat };
 
+/// What num_threads is cut to: more threads than any machine has use for, fewer than exhaust it.
+inline constexpr int kMaxThreads = 1024;
+
 /// Band limits that hide nothing.
 inline constexpr std::int64_t kNoLowerBand = std::numeric_limits<std::int64_t>::min() / 4;
 inline constexpr std::int64_t kNoUpperBand = std::numeric_limits<std::int64_t>::max() / 4;

@@ -135,7 +135,7 @@ class BackwardTask {
       if constexpr (std::is_same_v<T, Bf16Pair>) {
         const std::uint16_t* from = static_cast<const std::uint16_t*>(RowOf(view, problem_.dtype, panel, r));
         T* row = to + r / 2 * pitch;
-        const int shift = r % 2 == 0 ? 0 : 16;
+        const unsigned shift = r % 2 == 0 ? 0u : 16u;
         for (std::int64_t c = 0; c < cols; ++c) row[c] |= static_cast<std::uint32_t>(from[c * view.stride[3]]) << shift;
       } else {
         ConvertRow(problem_.dtype, RowOf(view, problem_.dtype, panel, r), view.stride[3], cols, to + r * pitch);

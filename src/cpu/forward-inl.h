@@ -215,7 +215,7 @@ class ForwardTask {
     const std::int64_t tile = keys * rows, wide = std::max(problem_.head_dim_qk, dv) + 16;
     Scratch& scratch = Scratch::of_this_thread();
     std::size_t bytes = 2 * Scratch::padded<Acc>(tile) + Scratch::padded<T>(keys * dk) +
-                        Scratch::padded<T>((PairedSize<T>(keys)) * dv) + Scratch::padded<Acc>(wide) +
+                        Scratch::padded<T>(PairedSize<T>(keys) * dv) + Scratch::padded<Acc>(wide) +
                         Scratch::padded<Acc>(rows);
     bytes += static_cast<std::size_t>(panels_) *
              (Scratch::padded<T>(dk * rows) + Scratch::padded<Acc>((dv + 16) * rows) +

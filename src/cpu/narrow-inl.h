@@ -121,7 +121,7 @@ template <class Acc>
 void MultiplyNarrowScores(const Acc* q, std::int64_t q_pitch, std::int64_t rows, const Source& k, std::int64_t count,
                           std::int64_t cols, Acc* tile, std::int64_t pitch) {
   for (std::int64_t r = 0; r < rows; r += kRowsAtOnce)
-    WithRows<Acc>(rows - r, k.dtype, [&]<int kRows, class From>() {
+    WithRows<Acc>(rows - r, k.dtype, [&]<int kRows, class From> {
       NarrowScores<kRows, From>(q + r * q_pitch, q_pitch, k, count, cols, tile + r, pitch);
     });
 }
@@ -131,7 +131,7 @@ template <class Acc>
 void MultiplyNarrowValues(const Acc* tile, std::int64_t pitch, std::int64_t rows, const Source& v, std::int64_t count,
                           std::int64_t cols, const Acc* rescale, Acc* o, std::int64_t o_pitch) {
   for (std::int64_t r = 0; r < rows; r += kRowsAtOnce)
-    WithRows<Acc>(rows - r, v.dtype, [&]<int kRows, class From>() {
+    WithRows<Acc>(rows - r, v.dtype, [&]<int kRows, class From> {
       NarrowValues<kRows, From>(tile + r, pitch, v, count, cols, rescale + r, o + r * o_pitch, o_pitch);
     });
 }

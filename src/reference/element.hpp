@@ -12,30 +12,31 @@
 namespace aule::reference {
 
 /// A binary float of 1 sign, `exponent_bits` and `mantissa_bits`: fp16 is (5, 10), bf16 is (8, 7).
-inline double decode(std::uint16_t bits, int exponent_bits, int mantissa_bits) {
-  const int sign = bits >> 15, exponent = (bits & 0x7FFF) >> mantissa_bits,
-            fraction = bits & ((1 << mantissa_bits) - 1);
-  const int largest = (1 << exponent_bits) - 1, bias = largest / 2;
-  double value = std::ldexp(fraction + (exponent == 0 ? 0 : 1 << mantissa_bits),
-                            (exponent == 0 ? 1 : exponent) - bias - mantissa_bits);
+inline double decode(std::uint16_t bits, unsigned exponent_bits, unsigned mantissa_bits) {
+  const unsigned word = bits, hidden_bit = 1u << mantissa_bits, largest = (1u << exponent_bits) - 1;
+  const unsigned exponent = word >> mantissa_bits & largest, fraction = word & (hidden_bit - 1);
+  // The exponent of the last mantissa bit of a subnormal number, which is also that of exponent 1.
+  const int smallest = 1 - static_cast<int>(largest / 2 + mantissa_bits);
+  double value = exponent == 0 ? std::ldexp(fraction, smallest)
+                               : std::ldexp(hidden_bit | fraction, smallest + static_cast<int>(exponent) - 1);
   if (exponent == largest)
     value = fraction == 0 ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
-  return sign == 0 ? value : -value;
+  return word >> 15 == 0 ? value : -value;
 }
 
 /// The nearest such float, ties to even; rounded once, straight from double.
-inline std::uint16_t encode(double value, int exponent_bits, int mantissa_bits) {
-  const int infinity = ((1 << exponent_bits) - 1) << mantissa_bits, min_exponent = 2 - (1 << (exponent_bits - 1));
-  const int sign = std::signbit(value) ? 0x8000 : 0;
-  if (std::isnan(value)) return static_cast<std::uint16_t>(sign | infinity | 1 << (mantissa_bits - 1));
+inline std::uint16_t encode(double value, unsigned exponent_bits, unsigned mantissa_bits) {
+  const unsigned infinity = ((1u << exponent_bits) - 1) << mantissa_bits, sign = std::signbit(value) ? 0x8000u : 0u;
+  if (std::isnan(value)) return static_cast<std::uint16_t>(sign | infinity | 1u << (mantissa_bits - 1));
   if (std::isinf(value)) return static_cast<std::uint16_t>(sign | infinity);
   const double magnitude = std::fabs(value);
+  const int min_exponent = 2 - static_cast<int>(1u << (exponent_bits - 1)), digits = static_cast<int>(mantissa_bits);
   const int exponent = magnitude == 0 ? min_exponent : std::max(std::ilogb(magnitude), min_exponent);
   // Steps of the last mantissa bit; normal numbers have at least 2^mantissa_bits of them, which carries into the
   // exponent.
-  const double steps = std::nearbyint(std::ldexp(magnitude, mantissa_bits - exponent));
-  const double bits = std::ldexp(exponent - min_exponent, mantissa_bits) + steps;
-  return static_cast<std::uint16_t>(sign | (bits >= infinity ? infinity : static_cast<int>(bits)));
+  const double steps = std::nearbyint(std::ldexp(magnitude, digits - exponent));
+  const double bits = std::ldexp(exponent - min_exponent, digits) + steps;
+  return static_cast<std::uint16_t>(sign | (bits >= infinity ? infinity : static_cast<unsigned>(bits)));
 }
 
 inline double read_element(const void* data, std::int64_t index, DType dtype) {

@@ -5,8 +5,8 @@
 #include <limits>
 #include <vector>
 
+#include "core/checks.hpp"
 #include "core/dispatch.hpp"
-#include "core/format.hpp"
 #include "reference/element.hpp"
 
 namespace aule::reference {
@@ -241,11 +241,15 @@ class ReferenceBackend final : public Backend {
   std::string details() const override { return "1 thread, the specification"; }
 
   PlanResult plan(const AttentionProblem& problem) const override {
-    const std::int64_t dims = problem.head_dim_qk + problem.head_dim_v;
+    const bool forward = problem.pass == Pass::kForward;
+    // Doubles: a head's Q, K and V, in backward with their gradients and that of out, and four numbers a key.
+    const std::int64_t query = forward ? problem.head_dim_qk : 2 * problem.head_dim_qk + problem.head_dim_v;
+    const std::int64_t key = (forward ? 1 : 2) * (problem.head_dim_qk + problem.head_dim_v) + 4;
     Plan plan;
-    plan.kernel = problem.pass == Pass::kForward ? "reference/forward" : "reference/backward";
+    plan.kernel = forward ? "reference/forward" : "reference/backward";
     plan.tasks = 1;
-    plan.workspace_bytes = 8 * (problem.seq_q * dims + 2 * problem.seq_k * dims + 4 * problem.seq_k);
+    plan.workspace_bytes =
+        saturating_product(8, saturating_product(problem.seq_q, query) + saturating_product(problem.seq_k, key));
     return plan;
   }
   void run_forward(const Plan&, const AttentionProblem& problem, const AttentionArgs& args) override {

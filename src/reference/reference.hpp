@@ -1,5 +1,5 @@
 // The specification: attention and its gradient as plain loops in double. Slow on purpose; memory is linear in the
-// sequence.
+// sequence, but for a copy of the mask's gradient.
 #pragma once
 
 #include "core/problem.hpp"

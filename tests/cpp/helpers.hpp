@@ -3,10 +3,14 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <initializer_list>
+#include <limits>
 #include <memory>
 #include <random>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,17 +23,20 @@ namespace aule::test {
 using Sizes = std::vector<std::int64_t>;
 
 /// A view without data, as explain() and make_problem() take.
-inline Tensor shape(const Sizes& sizes, DType dtype = DType::kFloat32) {
+constexpr Tensor shape(std::span<const std::int64_t> sizes, DType dtype = DType::kFloat32) {
   Tensor tensor;
   tensor.dtype = dtype;
   tensor.rank = static_cast<int>(sizes.size());
   std::int64_t stride = 1;
   for (int d = tensor.rank - 1; d >= 0; --d) {
-    tensor.sizes[d] = sizes[d];
+    tensor.sizes[d] = sizes[static_cast<std::size_t>(d)];
     tensor.strides[d] = stride;
-    stride *= std::max<std::int64_t>(1, sizes[d]);
+    stride *= std::max<std::int64_t>(1, tensor.sizes[d]);
   }
   return tensor;
+}
+constexpr Tensor shape(std::initializer_list<std::int64_t> sizes, DType dtype = DType::kFloat32) {
+  return shape(std::span<const std::int64_t>(sizes.begin(), sizes.size()), dtype);
 }
 
 /// A contiguous tensor that owns its memory.

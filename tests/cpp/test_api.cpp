@@ -1,8 +1,14 @@
 // The public C++ API as a user sees it.
 #include <sys/mman.h>
 
+#include <climits>
 #include <cstring>
+#include <new>
+#include <system_error>
+#include <thread>
 
+#include "core/cores.hpp"
+#include "core/translate.hpp"
 #include "helpers.hpp"
 
 using namespace aule;
@@ -34,7 +40,7 @@ TEST_CASE("api: Tensor") {
                  "strides: expected 2 of them, got 1"));
   CHECK(contains(caught([&] { Tensor(data, DType::kFloat32, {1, 1, 1, 1, 1, 1, 1, 1, 1}); }).what(),
                  "sizes: expected 1 to 8"));
-  const std::int64_t large = std::int64_t{1} << 40;
+  const std::int64_t large = INT64_C(1) << 40;
   CHECK(contains(caught([&] { Tensor(nullptr, DType::kFloat32, {large, large}); }).what(), "2^63"));
 }
 
@@ -53,8 +59,74 @@ TEST_CASE("api: threads") {
   set_num_threads(3);
   CHECK(num_threads() == 3);
   CHECK(contains(caught([] { set_num_threads(-1); }).what(), "num_threads: expected at least 0, got -1"));
+  set_num_threads(INT_MAX);
+  CHECK(num_threads() == 1024);
   set_num_threads(0);
   CHECK(num_threads() == before);
+}
+
+#ifdef __linux__
+TEST_CASE("api: a process that is held to one core has one core") {
+  int cores = 0;
+  std::thread([&] {  // a thread of its own, because the others shall stay free
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+    int core = 0;
+    while (!CPU_ISSET(core, &allowed)) ++core;
+    CPU_ZERO(&allowed);
+    CPU_SET(core, &allowed);
+    if (sched_setaffinity(0, sizeof allowed, &allowed) != 0) return;
+    cores = usable_cores();
+  })
+      .join();
+  CHECK(cores == 1);
+}
+#endif
+
+TEST_CASE("api: the number of threads changes while eight threads compute") {
+  const Array q = Array::random(DType::kFloat32, {4, 40, 16}, 1);
+  Array expected(DType::kFloat32, {4, 40, 16});
+  attention_forward(q, q, q, expected);
+  std::vector<int> wrong(8, 0);
+  std::vector<std::thread> threads;
+  threads.reserve(wrong.size());
+  for (std::size_t t = 0; t < wrong.size(); ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 50; ++i) {
+        Array out(DType::kFloat32, {4, 40, 16});
+        set_num_threads(static_cast<int>(t) % 4);
+        attention_forward(q, q, q, out);
+        wrong[t] += out.bytes() != expected.bytes();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  set_num_threads(0);
+  CHECK(wrong == std::vector<int>(8, 0));
+}
+
+TEST_CASE("api: exceptions of the standard library become Error") {
+  const auto code_of = [](auto throwing) { return caught([&] { translate_exceptions(throwing); }).code(); };
+  CHECK(code_of([] { throw std::bad_alloc(); }) == ErrorCode::kOutOfMemory);
+  CHECK(code_of([] { std::vector<char>(std::vector<char>().max_size() + 1); }) == ErrorCode::kOutOfMemory);
+  CHECK(code_of([] { throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again)); }) ==
+        ErrorCode::kInternal);
+  CHECK(code_of([] { throw Error(ErrorCode::kDeviceLost, "gone"); }) == ErrorCode::kDeviceLost);
+  CHECK(translate_exceptions([] { return 7; }) == 7);
+}
+
+TEST_CASE("api: plans of absurd sizes do not overflow") {
+  const std::int64_t large = (INT64_C(1) << 59) + 1;
+  Tensor q = shape({1, 1, large, 1}), k = shape({1, 1, large, 1}), one = shape({1, 1, 1, 1});
+  q.strides[2] = k.strides[2] = 0;
+  for (const DeviceDescription& device : devices()) {
+    for (const Pass pass : {Pass::kForward, Pass::kBackward}) {
+      const AttentionOptions options = on(device.backend.c_str());
+      CHECK(contains(explain(q, one, one, options, pass), "workspace  "));
+      CHECK_FALSE(contains(explain(q, one, one, options, pass), "workspace  -"));
+      CHECK_FALSE(contains(explain(one, k, k, options, pass), "workspace  -"));
+    }
+  }
 }
 
 TEST_CASE("api: devices and explain") {
@@ -114,6 +186,37 @@ TEST_CASE("api: gradients that nobody contributes to are 0") {
   }
 }
 
+TEST_CASE("api: without queries, keys or heads the gradients of the others are 0") {
+  const auto all_zero = [](const Array& array) {
+    for (std::int64_t i = 0; i < array.size(); ++i) {
+      if (array[i] != 0) return false;
+    }
+    return true;
+  };
+  struct Shapes {
+    Sizes q, k;
+  };
+  for (const Shapes& shapes :
+       {Shapes{{1, 2, 0, 4}, {1, 2, 3, 4}}, {{1, 2, 3, 4}, {1, 2, 0, 4}}, {{1, 0, 3, 4}, {1, 2, 5, 4}}}) {
+    for (const DeviceDescription& device : devices()) {
+      const Array q = Array::random(DType::kFloat32, shapes.q, 1), k = Array::random(DType::kFloat32, shapes.k, 2);
+      Array out(DType::kFloat32, shapes.q), lse(DType::kFloat32, Sizes(shapes.q.begin(), shapes.q.end() - 1));
+      Array dq(DType::kFloat32, shapes.q), dk(DType::kFloat32, shapes.k), dv(DType::kFloat32, shapes.k);
+      for (Array* gradient : {&dq, &dk, &dv}) gradient->fill(5);
+      Gradients gradients;
+      gradients.dq = dq, gradients.dk = dk, gradients.dv = dv;
+      const AttentionOptions options = on(device.backend.c_str());
+      CAPTURE(device.backend);
+      attention_forward(q, k, k, out, lse, options);
+      attention_backward(q, k, k, {out, lse, out, {}}, gradients, options);
+      CHECK(all_zero(out));
+      CHECK(all_zero(dq));
+      CHECK(all_zero(dk));
+      CHECK(all_zero(dv));
+    }
+  }
+}
+
 TEST_CASE("api: strides of any kind") {
   const Array q = Array::random(DType::kFloat32, {2, 3, 4, 8}, 1), k = Array::random(DType::kFloat32, {2, 3, 5, 8}, 2);
   for (const DeviceDescription& device : devices()) {
@@ -149,7 +252,7 @@ TEST_CASE("api: strides of any kind") {
 
 TEST_CASE("api: strides beyond 2^32 elements") {
   // 64 GiB of address space, of which a few pages are touched.
-  const std::int64_t stride = (std::int64_t{1} << 32) + 12345, bytes = 3 * stride * 4;
+  const std::int64_t stride = (INT64_C(1) << 32) + 12345, bytes = 3 * stride * 4;
   void* const memory = mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {

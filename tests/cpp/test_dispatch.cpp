@@ -98,6 +98,7 @@ TEST_CASE("dispatch: the wanted back end or none") {
   const Error unknown = caught([&] { fakes.dispatcher.choose_or_throw(problem(), "quick"); });
   CHECK(unknown.code() == ErrorCode::kInvalidArgument);
   CHECK(std::string(unknown.what()) == "backend: expected one of fast, slow or nothing, got 'quick'");
+  CHECK(fakes.dispatcher.cached_plans() == 3);  // the unknown name left nothing behind
 }
 
 TEST_CASE("dispatch: plans are cached by problem and wish") {
@@ -130,6 +131,7 @@ TEST_CASE("dispatch: eight threads at once") {
   Fakes fakes;
   std::atomic<int> wrong{0};
   std::vector<std::thread> threads;
+  threads.reserve(8);
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < 500; ++i) {

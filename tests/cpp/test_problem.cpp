@@ -25,7 +25,7 @@ std::string error_of(const Tensor& q, const Tensor& k, const Tensor& v, const At
   return error.what();
 }
 
-const Tensor kQ = shape({2, 4, 5, 8}), kK = shape({2, 4, 7, 8}), kV = shape({2, 4, 7, 6});
+constexpr Tensor kQ = shape({2, 4, 5, 8}), kK = shape({2, 4, 7, 8}), kV = shape({2, 4, 7, 6});
 
 }  // namespace
 
@@ -183,9 +183,14 @@ TEST_CASE("problem: ALiBi slopes and sinks") {
 }
 
 TEST_CASE("problem: 64-bit sizes are planned, absurd ones are refused") {
-  const std::int64_t large = std::int64_t{1} << 33;
+  const std::int64_t large = INT64_C(1) << 33;
   CHECK(problem_of(shape({large, 1, 1, 4}), shape({large, 1, 3, 4}), shape({large, 1, 3, 4})).batch == large);
   CHECK(contains(error_of(shape({1, large, 4}), shape({1, large, 4}), shape({1, large, 4})), "fewer than 2^60"));
+  const std::int64_t many_of = 1 << 11;
+  const Tensor many(nullptr, DType::kFloat32, {many_of, many_of, 2, 1, 1, 4}, {7, 100, 4, 4, 4, 1});
+  CHECK(
+      contains(error_of(many, many, many, {}, ErrorCode::kUnsupported),
+               "q, k, v: expected leading dimensions that can be merged, or at most 2^20 slices, got 4194304 slices"));
   Tensor far = kQ;
   far.strides[0] = INT64_MAX;
   CHECK(contains(error_of(far, kK, kV), "q: expected sizes and strides that span less than 2^60 bytes"));
@@ -220,6 +225,9 @@ TEST_CASE("call: strides, broadcasting and offsets of slices") {
   CHECK(second.lse.stride[0] == 20);
   CHECK(second.lse.stride[2] == 1);
   CHECK(second.num_threads == num_threads());
+  AttentionOptions options;
+  options.num_threads = INT_MAX;
+  CHECK(make_forward_call(q, k, v, out, lse, options).slices[0].num_threads == kMaxThreads);
 }
 
 TEST_CASE("call: even leading dimensions are merged into the batch") {
@@ -282,6 +290,9 @@ TEST_CASE("call: gradients") {
   gradients.dk = {};
   gradients.dmask = make({5, 7});
   CHECK(message(gradients) == "dmask: expected no tensor without a float mask, got (5, 7)");
+  gradients.dmask.rank = kMaxRank + 1;
+  CHECK(message(gradients) == "dmask: expected 1 to 8 dimensions, got 9");
+  gradients.dmask = make({5, 7});
   options.mask = make({4, 1, 7});
   CHECK(message(gradients) == "dmask: expected sizes (4, 1, 7), got (5, 7)");
   gradients.dmask = make({4, 1, 7});

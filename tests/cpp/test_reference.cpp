@@ -63,12 +63,13 @@ TEST_CASE("philox: Random123's known answers") {
 }
 
 TEST_CASE("fp16 and bf16: every value survives, halves round to even") {
-  for (const auto& [exponent, mantissa] : {std::pair{5, 10}, {8, 7}}) {
+  for (const auto& [exponent, mantissa] : {std::pair{5u, 10u}, {8u, 7u}}) {
     int wrong = 0;
     for (int bits = 0; bits < 65536; ++bits) {
       const double value = reference::decode(static_cast<std::uint16_t>(bits), exponent, mantissa);
       const int back = reference::encode(value, exponent, mantissa);
-      wrong += std::isnan(value) ? (back & 0x7FFF) <= (((1 << exponent) - 1) << mantissa) : back != bits;
+      wrong += std::isnan(value) ? !std::isnan(reference::decode(static_cast<std::uint16_t>(back), exponent, mantissa))
+                                 : back != bits;
     }
     CHECK(wrong == 0);
   }
@@ -227,7 +228,7 @@ void check_gradients(const GradientCase& test) {
   CAPTURE(std::string(test.name));
   Array q = Array::random(DType::kFloat64, test.q, 1), k = Array::random(DType::kFloat64, test.k, 2);
   Array v = Array::random(DType::kFloat64, test.v, 3), mask, sinks, slopes;
-  const std::int64_t heads = test.q[test.q.size() - 3];
+  const std::int64_t heads = test.q.size() < 3 ? 1 : test.q[test.q.size() - 3];
   AttentionOptions options = on_reference();
   test.set(options);
   if (!test.mask.empty()) options.mask = mask = Array::random(test.mask_type, test.mask, 4), options.mask = mask;

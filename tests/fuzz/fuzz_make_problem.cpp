@@ -17,6 +17,8 @@ class Bytes {
  public:
   Bytes(const std::uint8_t* data, std::size_t size) : data_(data), size_(size) {}
   std::uint8_t byte() { return size_ == 0 ? std::uint8_t{0} : (--size_, *data_++); }
+  /// -128..127
+  std::int32_t signed_byte() { return std::int32_t{byte()} - 128; }
   bool chance(int of_256) { return byte() < of_256; }
   std::int64_t small(int limit) { return byte() % (limit + 1); }
   template <class T>
@@ -68,20 +70,38 @@ Fuzzed make(Bytes& bytes, std::int32_t dtype, std::vector<std::int64_t> sizes, b
   if (!written && bytes.chance(24) && sizes.size() > 2) sizes.erase(sizes.begin());
   if (!written && bytes.chance(48) && !sizes.empty()) sizes[bytes.byte() % sizes.size()] = 1;
   if (bytes.chance(6)) sizes.push_back(bytes.raw<std::int64_t>());
-  tensor.view = aule_contiguous(nullptr, bytes.chance(6) ? bytes.raw<std::int8_t>() : dtype,
+  tensor.view = aule_contiguous(nullptr, bytes.chance(6) ? bytes.signed_byte() : dtype,
                                 static_cast<std::int32_t>(sizes.size()), sizes.data());
   const int rank = tensor.view.rank;
   for (int d = 0; d < rank && d < AULE_MAX_RANK; ++d) {
-    if (bytes.chance(32)) tensor.view.strides[d] = written ? tensor.view.strides[d] * 2 + 1 : bytes.raw<std::int8_t>();
+    if (bytes.chance(32)) tensor.view.strides[d] = written ? tensor.view.strides[d] * 2 + 1 : bytes.signed_byte();
     if (bytes.chance(3)) tensor.view.strides[d] = bytes.raw<std::int64_t>();
     if (bytes.chance(3)) tensor.view.sizes[d] = bytes.raw<std::int64_t>();
   }
-  if (bytes.chance(3)) tensor.view.rank = bytes.raw<std::int8_t>();
+  if (bytes.chance(3)) tensor.view.rank = bytes.signed_byte();
   if (tensor.view.rank < 0 || tensor.view.rank > AULE_MAX_RANK || tensor.view.dtype < 0 ||
       tensor.view.dtype > AULE_BOOL)
     return tensor;
   allocate(tensor, bytes);
   return tensor;
+}
+
+/// Everything but the optional tensors; mostly valid.
+aule_options make_options(Bytes& bytes) {
+  aule_options options = AULE_OPTIONS_INIT;
+  options.causal = bytes.chance(4) ? bytes.signed_byte() : static_cast<std::int32_t>(bytes.byte() % 3);
+  options.window_left = bytes.chance(32) ? bytes.raw<std::int64_t>() : bytes.small(8) - 4;
+  options.window_right = bytes.chance(32) ? bytes.raw<std::int64_t>() : bytes.small(8) - 4;
+  options.num_threads = 1;
+  options.has_scale = bytes.byte() & 1;
+  options.scale = bytes.chance(16) ? bytes.raw<double>() : 0.25 * static_cast<double>(bytes.small(8)) - 1;
+  if (bytes.chance(64)) options.softcap = bytes.chance(16) ? bytes.raw<double>() : 2.5;
+  if (bytes.chance(64))
+    options.dropout_p = bytes.chance(16) ? bytes.raw<double>() : 0.1 * static_cast<double>(bytes.small(10));
+  options.dropout_seed = bytes.byte();
+  options.backend = bytes.chance(4) ? "nonsense" : bytes.chance(128) ? "reference" : nullptr;
+  if (bytes.chance(4)) options.struct_size = bytes.byte() % (sizeof options + 1);
+  return options;
 }
 
 /// Every status must come with a message, and only documented ones may come.
@@ -106,20 +126,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return last;
   };
 
-  aule_options options = AULE_OPTIONS_INIT;
-  options.causal = bytes.chance(4) ? bytes.raw<std::int8_t>() : static_cast<std::int32_t>(bytes.byte() % 3);
-  options.window_left = bytes.chance(32) ? bytes.raw<std::int64_t>() : bytes.small(8) - 4;
-  options.window_right = bytes.chance(32) ? bytes.raw<std::int64_t>() : bytes.small(8) - 4;
-  options.num_threads = 1;
-  options.has_scale = bytes.byte() & 1;
-  options.scale = bytes.chance(16) ? bytes.raw<double>() : 0.25 * static_cast<double>(bytes.small(8)) - 1;
-  if (bytes.chance(64)) options.softcap = bytes.chance(16) ? bytes.raw<double>() : 2.5;
-  if (bytes.chance(64))
-    options.dropout_p = bytes.chance(16) ? bytes.raw<double>() : 0.1 * static_cast<double>(bytes.small(10));
-  options.dropout_seed = bytes.byte();
-  options.backend = bytes.chance(4) ? "nonsense" : bytes.chance(128) ? "reference" : nullptr;
-  if (bytes.chance(4)) options.struct_size = bytes.byte() % (sizeof options + 1);
-
+  aule_options options = make_options(bytes);
   const std::int32_t mask_dtypes[] = {AULE_BOOL, AULE_FLOAT32, dtype};
   const Fuzzed q = make(bytes, dtype, sizes({heads_q, seq_q, head_dim})),
                k = make(bytes, dtype, sizes({heads_kv, seq_k, head_dim}));

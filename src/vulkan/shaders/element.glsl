@@ -6,11 +6,13 @@
 
 #if defined(ELEMENT_F32)
 #define ELEMENT float
-#define ELEMENT4 vec4  // 4 elements
-#define VECTOR_ELEMENTS 4  // elements of a 16-byte vector
+#define ELEMENT4 vec4       // 4 elements
+#define ELEMENT_VECTOR vec4 // 16 bytes
+#define VECTOR_ELEMENTS 4   // elements of such a vector
 #elif defined(ELEMENT_F16) || defined(ELEMENT_BF16)
 #define ELEMENT uint16_t
 #define ELEMENT4 uvec2
+#define ELEMENT_VECTOR uvec4
 #define VECTOR_ELEMENTS 8
 #else
 #error "define ELEMENT_F32, ELEMENT_F16 or ELEMENT_BF16"
@@ -55,4 +57,11 @@ uint16_t to_element(float value) { return uint16_t(bfloat_bits(value)); }
 uvec2 to_element4(vec4 v) {
   return uvec2(bfloat_bits(v.x) | bfloat_bits(v.y) << 16, bfloat_bits(v.z) | bfloat_bits(v.w) << 16);
 }
+#endif
+
+// Elements 4 part .. 4 part + 3 of a 16-byte vector.
+#if defined(ELEMENT_F32)
+vec4 part_of_vector(vec4 vector, int part) { return vector; }
+#else
+vec4 part_of_vector(uvec4 vector, int part) { return to_float4(part == 0 ? vector.xy : vector.zw); }
 #endif

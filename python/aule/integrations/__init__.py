@@ -1,0 +1,1 @@
+"""Where the library plugs into others: sdpa (`aule.install`), transformers."""

@@ -1,0 +1,29 @@
+// explain() for recorded devices.
+#include "aule/profiles.hpp"
+
+#include "core/backend.hpp"
+#include "core/dispatch.hpp"
+#include "core/explain.hpp"
+#include "core/translate.hpp"
+
+namespace aule {
+
+#ifndef AULE_HAVE_VULKAN_BACKEND
+std::vector<std::string> vulkan_profile_names() { return {}; }
+std::shared_ptr<Backend> make_vulkan_profile_backend(const std::string&) {
+  throw Error(ErrorCode::kUnsupported, "profile: this library was built without Vulkan");
+}
+#endif
+
+std::vector<std::string> device_profiles() { return vulkan_profile_names(); }
+
+std::string explain_profile(std::string_view profile, const Tensor& q, const Tensor& k, const Tensor& v,
+                            const AttentionOptions& options, Pass pass) {
+  return translate_exceptions([&] {
+    const AttentionProblem problem = make_problem(q, k, v, options, pass);
+    const Dispatcher dispatcher({make_vulkan_profile_backend(std::string(profile))});
+    return explain_problem(dispatcher, problem, {});
+  });
+}
+
+}  // namespace aule

@@ -1,0 +1,119 @@
+// A logical device: its one queue, its memory, its lock. Everything that a call makes on it dies before it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+
+#include "vulkan/loader.hpp"
+
+struct VmaAllocator_T;
+struct VmaAllocation_T;
+
+namespace aule::vulkan {
+
+class Device;
+
+/// What a buffer is for; decides which memory it gets.
+enum class BufferUse : std::uint8_t {
+  kDevice,    ///< the device's own memory; mapped where GpuTraits::mapped_memory says so
+  kUpload,    ///< mapped, written once from front to back by the host
+  kDownload,  ///< mapped, read by the host: cached
+};
+
+/// A buffer with its memory. Move-only; frees itself.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Device& device, std::int64_t bytes, BufferUse use);
+  Buffer(Buffer&& other) noexcept { swap(other); }
+  Buffer& operator=(Buffer&& other) noexcept {
+    Buffer(std::move(other)).swap(*this);
+    return *this;
+  }
+  ~Buffer();
+
+  explicit operator bool() const { return handle_ != VK_NULL_HANDLE; }
+  VkBuffer handle() const { return handle_; }
+  std::int64_t bytes() const { return bytes_; }
+  BufferUse use() const { return use_; }
+  /// Null where the memory is not mapped.
+  char* mapped() const { return mapped_; }
+  /// Makes the host's writes visible to the device, and the device's to the host. No-ops on coherent memory.
+  void flush(std::int64_t offset, std::int64_t bytes) const;
+  void invalidate(std::int64_t offset, std::int64_t bytes) const;
+
+ private:
+  void swap(Buffer& other) noexcept;
+  Device* device_ = nullptr;
+  VkBuffer handle_ = VK_NULL_HANDLE;
+  VmaAllocation_T* allocation_ = nullptr;
+  char* mapped_ = nullptr;
+  std::int64_t bytes_ = 0;
+  BufferUse use_ = BufferUse::kDevice;
+};
+
+/// A caller's device, for Device::adopt.
+struct ExternalDevice {
+  VkDevice device = VK_NULL_HANDLE;
+  VkQueue queue = VK_NULL_HANDLE;
+  std::uint32_t queue_family = 0;
+};
+
+class Device {
+ public:
+  static std::shared_ptr<Device> create(std::shared_ptr<Instance> instance, const PhysicalDevice& physical);
+  /// A caller's device and queue: used, never destroyed. `info` must only promise features that the caller enabled.
+  static std::shared_ptr<Device> adopt(std::shared_ptr<Instance> instance, const PhysicalDevice& physical,
+                                       const ExternalDevice& external);
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+  ~Device();
+
+  const DeviceInfo& info() const { return physical_.info; }
+  const PhysicalDevice& physical() const { return physical_; }
+  const Instance& instance() const { return *instance_; }
+  VkDevice handle() const { return handle_; }
+  const DeviceTable& vk() const { return vk_; }
+  VmaAllocator_T* allocator() const { return allocator_; }
+  std::uint32_t queue_family() const { return static_cast<std::uint32_t>(physical_.queue_family); }
+
+  /// Submits; returns the timeline's value that says when it is done. Any thread.
+  std::uint64_t submit(std::span<const VkCommandBuffer> commands);
+  /// Waits for a value of the timeline. Any thread.
+  void wait(std::uint64_t value);
+  /// Whether a value was reached, without waiting.
+  bool reached(std::uint64_t value);
+  VkSemaphore timeline() const { return timeline_; }
+  std::uint64_t last_submitted() const { return submitted_; }
+
+  /// check() that remembers a lost device.
+  void check(VkResult result, const char* call);
+  /// The device was lost or hangs: nothing of it can be used any more.
+  bool lost() const { return lost_; }
+  /// It hangs: its objects are in use for ever, so they must not be destroyed either.
+  bool stuck() const { return stuck_; }
+
+ private:
+  Device(std::shared_ptr<Instance> instance, const PhysicalDevice& physical);
+  void create_device();
+  void load_functions();
+  void create_timeline();
+  void create_allocator();
+
+  std::shared_ptr<Instance> instance_;
+  PhysicalDevice physical_;
+  VkDevice handle_ = VK_NULL_HANDLE;
+  bool owned_ = true;
+  DeviceTable vk_;
+  VkQueue queue_ = VK_NULL_HANDLE;
+  VmaAllocator_T* allocator_ = nullptr;
+  VkSemaphore timeline_ = VK_NULL_HANDLE;
+  std::mutex queue_mutex_;
+  std::atomic<std::uint64_t> submitted_{0};
+  std::atomic<bool> lost_{false}, stuck_{false};
+};
+
+}  // namespace aule::vulkan

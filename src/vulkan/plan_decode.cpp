@@ -1,0 +1,155 @@
+// Tiles and splits of attention_decode.comp and attention_combine.comp: few queries over many keys.
+#include <algorithm>
+#include <bit>
+
+#include "vulkan/planner.hpp"
+
+namespace aule::vulkan {
+namespace {
+
+constexpr FeatureSet kFeatures = kFeatureBand | kFeatureBoolMask | kFeatureFloatMask | kFeatureSoftcap | kFeatureAlibi |
+                                 kFeatureSinks | kFeatureDropout | kFeatureLse;
+constexpr FeatureSet kCombineFeatures = kFeatureSinks | kFeatureLse;
+
+/// See the head of the shader for what the numbers mean.
+struct DecodeRow {
+  const char* family;  ///< GpuTraits::family; "" fits all
+  int subgroup;        ///< 0: the device's default
+  int subgroups, max_rows, keys, block_k, depth, combine_workgroup, exact_exp2;
+  int tasks_of_unit;  ///< workgroups that keep a compute unit's memory pipes full
+  const char* provenance;
+};
+
+constexpr DecodeRow kRows[] = {
+    // family, subgroup, subgroups, rows, keys, block_k, depth, combine workgroup, exact exp2, tasks of a unit
+    {"lavapipe", 0, 2, 4, 4, 32, 2, 32, 1, 4, "not tuned: correctness only"},
+    {"nvidia", 32, 8, 4, 4, 32, 2, 256, 1, 2,
+     "H100, 2026-11-24, fp16, 32 heads of 8, D = 128: 36.4 us for 16k keys, 200 us for 131k"},
+    {"", 0, 4, 4, 4, 64, 2, 256, 1, 4, "not measured: what every device can run"},
+};
+
+// Rows (queries times heads of a K/V head) that are worth reading K and V for each time.
+constexpr std::int64_t kMostRows = 16;
+// A split shorter than this costs more to join than it saves.
+constexpr std::int64_t kShortestSplit = 128;
+
+int round_up(std::int64_t value, int unit) {
+  return static_cast<int>((std::max<std::int64_t>(value, 1) + unit - 1) / unit * unit);
+}
+
+int power_of_two(std::int64_t at_least) {
+  return static_cast<int>(std::bit_ceil(static_cast<std::uint64_t>(std::max<std::int64_t>(1, at_least))));
+}
+
+std::int64_t shared_bytes(const Tiling& tiling, int rows, int subgroups) {
+  const std::int64_t loop = static_cast<std::int64_t>(rows) * tiling.dim_qk / 4 +
+                            static_cast<std::int64_t>(subgroups) * tiling.block_k * ((rows + 3) / 4);
+  const std::int64_t join = static_cast<std::int64_t>(subgroups) * rows * tiling.dim_v / 4;
+  return 16 * std::max(loop, join) + 8LL * subgroups * rows;
+}
+
+/// The row's tiling with as many of its subgroups as fit the shared memory.
+Tiling make_tiling(const DecodeRow& row, const AttentionProblem& problem, const GpuTraits& gpu) {
+  Tiling tiling;
+  tiling.subgroup_size = pick_subgroup(gpu, row.subgroup);
+  const int rows = std::min(row.max_rows, power_of_two(problem.group_size() * problem.seq_q));
+  const int keys = std::min(row.keys, tiling.subgroup_size);
+  const int elements = problem.dtype == DType::kFloat32 ? 4 : 8;  // of 16 bytes
+  const auto lanes = [&](std::int64_t dim, int least) {
+    return std::max(least, std::min(tiling.subgroup_size, power_of_two((dim + elements - 1) / elements)));
+  };
+  const int lanes_qk = lanes(problem.head_dim_qk, keys), lanes_v = lanes(problem.head_dim_v, 1);
+  tiling.dim_qk = round_up(problem.head_dim_qk, lanes_qk * elements);
+  tiling.dim_v = round_up(problem.head_dim_v, lanes_v * elements);
+  tiling.block_q = rows;
+  tiling.block_k = std::max(row.block_k, keys * tiling.subgroup_size / std::min(lanes_qk, lanes_v));
+  // The ring of vectors on their way comes out even at the end of a block.
+  const auto sets = [&] { return tiling.block_k * (lanes_qk + lanes_v) / (keys * tiling.subgroup_size); };
+  while (sets() % row.depth != 0) tiling.block_k *= 2;
+  int subgroups = row.subgroups;
+  while (subgroups > 1 && (shared_bytes(tiling, rows, subgroups) > gpu.shared_bytes ||
+                           subgroups * tiling.subgroup_size > gpu.max_workgroup_size))
+    subgroups /= 2;
+  tiling.workgroup_size = subgroups * tiling.subgroup_size;
+  tiling.shared_bytes = shared_bytes(tiling, rows, subgroups);
+  for (const int value : {lanes_qk, lanes_v, rows, keys, subgroups, row.depth, 0, row.exact_exp2})
+    tiling.own.push_back(static_cast<std::uint32_t>(value));
+  return tiling;
+}
+
+std::int64_t blocks(std::int64_t size, std::int64_t block) { return (size + block - 1) / block; }
+
+Tiling combine_tiling(const Tiling& decode, const DecodeRow& row) {
+  Tiling tiling;
+  tiling.subgroup_size = decode.subgroup_size;
+  tiling.workgroup_size = std::max(row.combine_workgroup, decode.subgroup_size);
+  tiling.dim_v = decode.dim_v;
+  const auto lanes = std::min<std::uint32_t>(static_cast<std::uint32_t>(tiling.workgroup_size),
+                                             std::bit_floor(static_cast<std::uint32_t>(decode.dim_v) / 4));
+  tiling.own = {lanes, static_cast<std::uint32_t>(tiling.workgroup_size)};
+  tiling.shared_bytes = 16LL * tiling.workgroup_size;
+  return tiling;
+}
+
+/// Splits of the keys that give every compute unit its workgroups.
+void set_splits(VulkanConfig& config, const DecodeRow& row, const AttentionProblem& problem, const DeviceInfo& device) {
+  const std::int64_t tiles =
+      blocks(problem.group_size() * problem.seq_q, config.tiling.block_q) * problem.heads_kv * problem.batch;
+  const std::int64_t wanted = blocks(row.tasks_of_unit * device.parallelism, std::max<std::int64_t>(1, tiles));
+  const std::int64_t most = std::max<std::int64_t>(1, problem.seq_k / kShortestSplit);
+  const std::int64_t splits = std::clamp<std::int64_t>(wanted, 1, most);
+  config.split_keys = round_up(blocks(std::max<std::int64_t>(problem.seq_k, 1), splits), config.tiling.block_k);
+  config.splits = std::max<std::int64_t>(1, blocks(problem.seq_k, config.split_keys));
+}
+
+}  // namespace
+
+bool is_decode(const AttentionProblem& problem) {
+  return problem.pass == Pass::kForward && problem.group_size() * problem.seq_q <= kMostRows && problem.seq_k > 0;
+}
+
+std::variant<VulkanConfig, Rejection> fit_decode(const AttentionProblem& problem, const DeviceInfo& device) {
+  std::int64_t least_shared = INT64_MAX;
+  for (const DecodeRow& row : kRows) {
+    if (row.family[0] != '\0' && device.gpu.family != row.family) continue;
+    VulkanConfig config;
+    config.kernel = Kernel::kDecode;
+    config.tiling = make_tiling(row, problem, device.gpu);
+    least_shared = std::min(least_shared, config.tiling.shared_bytes);
+    if (config.tiling.shared_bytes > device.gpu.shared_bytes ||
+        config.tiling.workgroup_size > device.gpu.max_workgroup_size)
+      continue;
+    config.second = combine_tiling(config.tiling, row);
+    if (config.second.shared_bytes > device.gpu.shared_bytes ||
+        config.second.workgroup_size > device.gpu.max_workgroup_size)
+      continue;
+    set_splits(config, row, problem, device);
+    config.row = row.family[0] == '\0' ? "any" : row.family;
+    return config;
+  }
+  return Rejection{"needs at least " + std::to_string(least_shared) + " bytes of shared memory in a workgroup; " +
+                   device.name + " has " + std::to_string(device.gpu.shared_bytes)};
+}
+
+Program decode_program(const AttentionProblem& problem, const VulkanConfig& config, bool vector_loads) {
+  Program program;
+  program.splits = config.splits, program.split_keys = config.split_keys;
+  const std::int64_t rows = problem.batch * problem.heads_q * problem.seq_q;
+  KernelPass decode;
+  decode.key = pipeline_key("attention_decode", problem, config.tiling, kFeatures, vector_loads);
+  decode.tasks = config.splits * blocks(problem.group_size() * problem.seq_q, config.tiling.block_q) *
+                 problem.heads_kv * problem.batch;
+  decode.flops = problem_flops(problem);
+  program.passes.push_back(std::move(decode));
+  if (config.splits == 1) return program;
+  KernelPass combine;
+  combine.key = pipeline_key("attention_combine", problem, config.second, kCombineFeatures, vector_loads);
+  combine.tasks = rows;
+  combine.flops = 4.0 * static_cast<double>(rows * config.splits * problem.head_dim_v);
+  combine.waits = true;
+  program.passes.push_back(std::move(combine));
+  program.workspace_bytes = 4 * rows * config.splits * (config.tiling.dim_v + 2);
+  return program;
+}
+
+}  // namespace aule::vulkan

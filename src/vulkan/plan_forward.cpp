@@ -1,0 +1,99 @@
+// Tiles of attention_forward.comp: which row of the table fits a device and a problem.
+#include <algorithm>
+
+#include "vulkan/planner.hpp"
+
+namespace aule::vulkan {
+namespace {
+
+constexpr FeatureSet kFeatures = kFeatureBand | kFeatureBoolMask | kFeatureFloatMask | kFeatureSoftcap | kFeatureAlibi |
+                                 kFeatureSinks | kFeatureDropout | kFeatureLse;
+
+/// See the head of the shader for what the numbers mean. block_q is rows * workgroup / lanes, block_k keys * lanes.
+struct ForwardRow {
+  const char* family;    ///< GpuTraits::family; "" fits all
+  std::int64_t max_dim;  ///< of the larger head size
+  int subgroup;          ///< 0: the device's default
+  int workgroup, lanes, rows, keys, chunk, chunk_v, chunk_p, buffers;
+  int columns;     ///< output columns of a workgroup at most; a lane's share of them stays in registers
+  int exact_exp2;  ///< 0 where the device's exp2 maps -inf to 0 and NaN to NaN
+  int lane_pairs;
+  const char* provenance;
+};
+
+// The first row that fits a device's family, the head size and the shared memory.
+constexpr ForwardRow kRows[] = {
+    // family, max dim, subgroup, workgroup, lanes, rows, keys, chunk, chunk_v, chunk_p, buffers, columns, exact, pairs
+    {"lavapipe", 1 << 20, 0, 32, 8, 8, 4, 16, 16, 16, 1, 128, 1, 1, "not tuned: correctness only"},
+    {"nvidia", 64, 32, 128, 8, 8, 8, 16, 16, 16, 1, 64, 1, 1, "H100, 2026-11-24, fp32 and fp16, S = 4096: 36 TFLOPS"},
+    {"nvidia", 128, 32, 128, 16, 8, 8, 16, 16, 32, 1, 128, 1, 1,
+     "H100, 2026-11-24, fp32 and fp16, S = 4096: 37 TFLOPS"},
+    {"nvidia", 1 << 20, 32, 256, 16, 4, 8, 32, 32, 32, 1, 256, 1, 1,
+     "H100, 2026-11-24, fp16, D = 256, S = 4096: 38 TFLOPS"},
+    {"", 1 << 20, 0, 64, 8, 8, 4, 16, 16, 16, 1, 128, 1, 1, "not measured: what every device can run"},
+};
+
+int round_up(std::int64_t value, int unit) {
+  return static_cast<int>((std::max<std::int64_t>(value, 1) + unit - 1) / unit * unit);
+}
+
+/// Bytes of the shader's two shared arrays.
+std::int64_t shared_bytes(const ForwardRow& row, const Tiling& tiling) {
+  const auto odd = [](std::int64_t rows) { return rows / 4 | 1; };
+  const std::int64_t qk_chunk = row.chunk * (odd(tiling.block_q) + odd(tiling.block_k));
+  const std::int64_t v_chunk = static_cast<std::int64_t>(row.chunk_v) * tiling.dim_v / 4;
+  return 16 * (row.buffers * std::max(qk_chunk, v_chunk) + row.chunk_p * odd(tiling.block_q));
+}
+
+Tiling make_tiling(const ForwardRow& row, const AttentionProblem& problem, const GpuTraits& gpu) {
+  Tiling tiling;
+  tiling.subgroup_size = pick_subgroup(gpu, row.subgroup);
+  const int lanes = std::min(row.lanes, tiling.subgroup_size);
+  tiling.workgroup_size = std::max(row.workgroup, tiling.subgroup_size);
+  tiling.block_q = tiling.workgroup_size / lanes * row.rows;
+  tiling.block_k = row.keys * lanes;
+  tiling.dim_qk = round_up(problem.head_dim_qk, row.chunk);
+  tiling.dim_v = std::min(row.columns, round_up(problem.head_dim_v, 4 * lanes));
+  const bool whole =
+      tiling.dim_qk == problem.head_dim_qk && problem.head_dim_v > 0 && problem.head_dim_v % tiling.dim_v == 0;
+  for (const int value : {lanes, row.rows, row.chunk, row.chunk_v, row.chunk_p, row.buffers, whole ? 1 : 0,
+                          row.exact_exp2, row.lane_pairs})
+    tiling.own.push_back(static_cast<std::uint32_t>(value));
+  tiling.shared_bytes = shared_bytes(row, tiling);
+  return tiling;
+}
+
+}  // namespace
+
+std::variant<VulkanConfig, Rejection> fit_forward(const AttentionProblem& problem, const DeviceInfo& device) {
+  const GpuTraits& gpu = device.gpu;
+  std::int64_t least_shared = INT64_MAX;
+  for (const ForwardRow& row : kRows) {
+    const bool of_family = row.family[0] == '\0' || gpu.family == row.family;
+    if (!of_family || std::max(problem.head_dim_qk, problem.head_dim_v) > row.max_dim) continue;
+    VulkanConfig config;
+    config.tiling = make_tiling(row, problem, gpu);
+    least_shared = std::min(least_shared, config.tiling.shared_bytes);
+    if (config.tiling.shared_bytes > gpu.shared_bytes || config.tiling.workgroup_size > gpu.max_workgroup_size)
+      continue;
+    config.row = row.family[0] == '\0' ? "any" : row.family;
+    return config;
+  }
+  return Rejection{"needs at least " + std::to_string(least_shared) + " bytes of shared memory in a workgroup; " +
+                   device.name + " has " + std::to_string(gpu.shared_bytes)};
+}
+
+Program forward_program(const AttentionProblem& problem, const VulkanConfig& config, bool vector_loads) {
+  const Tiling& tiling = config.tiling;
+  const auto blocks = [](std::int64_t size, std::int64_t block) { return (size + block - 1) / block; };
+  KernelPass pass;
+  pass.key = pipeline_key("attention_forward", problem, tiling, kFeatures, vector_loads);
+  pass.tasks = problem.batch * problem.heads_q * blocks(problem.seq_q, tiling.block_q) *
+               std::max<std::int64_t>(1, blocks(problem.head_dim_v, tiling.dim_v));
+  pass.flops = problem_flops(problem);
+  Program program;
+  program.passes.push_back(std::move(pass));
+  return program;
+}
+
+}  // namespace aule::vulkan

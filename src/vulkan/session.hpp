@@ -1,0 +1,57 @@
+// A device that is in use: pipelines, lanes for calls in flight, and how fast it was seen to be.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "vulkan/lane.hpp"
+#include "vulkan/pipelines.hpp"
+
+namespace aule::vulkan {
+
+class Session {
+ public:
+  explicit Session(std::shared_ptr<Device> device);
+  ~Session();
+
+  Device& device() { return *device_; }
+  PipelineCache& pipelines() { return pipelines_; }
+
+  /// A lane of one's own, given back when the handle dies.
+  class LaneHandle {
+   public:
+    LaneHandle(Session& session, std::unique_ptr<Lane> lane) : session_(&session), lane_(std::move(lane)) {}
+    LaneHandle(LaneHandle&&) = default;
+    LaneHandle& operator=(LaneHandle&&) = delete;
+    ~LaneHandle() {
+      if (lane_) session_->give_back(std::move(lane_));
+    }
+    Lane& operator*() const { return *lane_; }
+    Lane* operator->() const { return lane_.get(); }
+
+   private:
+    Session* session_;
+    std::unique_ptr<Lane> lane_;
+  };
+  LaneHandle take_lane();
+  /// Frees the memory of lanes that no call uses.
+  void release_idle_memory();
+  std::size_t idle_lanes() const;
+
+  /// The rate that submissions are cut by, and a measurement of it.
+  double tflops() const { return tflops_; }
+  void note_rate(double flops, double seconds);
+
+ private:
+  void give_back(std::unique_ptr<Lane> lane);
+
+  std::shared_ptr<Device> device_;
+  PipelineCache pipelines_;
+  mutable std::mutex mutex_;
+  std::vector<std::unique_ptr<Lane>> idle_;
+  std::atomic<double> tflops_;
+};
+
+}  // namespace aule::vulkan

@@ -1,0 +1,190 @@
+// The "vulkan" back end: any GPU with a Vulkan 1.2 driver.
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "core/dispatch.hpp"
+#include "core/format.hpp"
+#include "vulkan/context.hpp"
+#include "vulkan/host_call.hpp"
+#include "vulkan/planner.hpp"
+#include "vulkan/profile.hpp"
+#include "vulkan/session.hpp"
+
+#ifndef _WIN32
+#include <unistd.h>
+#endif
+
+namespace aule {
+namespace vulkan {
+namespace {
+
+std::string wanted_device() {
+  const char* text = std::getenv("AULE_DEVICE");
+  return text == nullptr ? "" : text;
+}
+
+/// A child of fork() has none of its parent's threads, so none of its parent's driver: it makes everything anew.
+std::int64_t process_id() {
+#ifdef _WIN32
+  return 0;
+#else
+  return getpid();
+#endif
+}
+
+std::string plan_name(const AttentionProblem& problem, const VulkanConfig& config) {
+  const char* names[] = {"forward", "decode", "backward"};
+  return std::string("vulkan/") + names[static_cast<int>(config.kernel)] + " " + dtype_name(problem.dtype) +
+         ", subgroup " + std::to_string(config.tiling.subgroup_size) + ", workgroup " +
+         std::to_string(config.tiling.workgroup_size) + ", tuned for " + config.row;
+}
+
+std::string describe(const DeviceInfo& info) {
+  const GpuTraits& gpu = info.gpu;
+  return info.architecture + ", " + gpu.driver + ", subgroup " + std::to_string(gpu.subgroup_default) + ", " +
+         format_bytes(gpu.memory_bytes) + (gpu.mapped_memory ? " mapped" : "") +
+         (info.matrix_unit ? ", matrix units" : "");
+}
+
+PlanResult plan_on(const DeviceInfo& info, const AttentionProblem& problem) {
+  const auto result = make_config(problem, info);
+  if (const Rejection* rejection = std::get_if<Rejection>(&result)) return *rejection;
+  const VulkanConfig& config = std::get<VulkanConfig>(result);
+  const Program program = make_program(problem, config, true);
+  Plan plan;
+  plan.kernel = plan_name(problem, config);
+  plan.kernel_id = static_cast<int>(config.kernel);
+  plan.config.block_q = config.tiling.block_q, plan.config.block_k = config.tiling.block_k;
+  plan.config.splits = static_cast<int>(config.splits);
+  for (const KernelPass& pass : program.passes) plan.tasks += pass.tasks;
+  plan.workspace_bytes = program.workspace_bytes + program.workspace2_bytes;
+  return plan;
+}
+
+/// A recorded device.
+class ProfileBackend final : public Backend {
+ public:
+  explicit ProfileBackend(DeviceInfo info) : info_(std::move(info)) {}
+  std::string name() const override { return "vulkan"; }
+  const DeviceInfo& device() const override { return info_; }
+  std::string details() const override { return "recorded: " + describe(info_); }
+  PlanResult plan(const AttentionProblem& problem) const override { return plan_on(info_, problem); }
+  void run_forward(const Plan&, const AttentionProblem&, const AttentionArgs&) override { refuse(); }
+  void run_backward(const Plan&, const AttentionProblem&, const AttentionArgs&) override { refuse(); }
+
+ private:
+  [[noreturn]] void refuse() const {
+    throw Error(ErrorCode::kUnsupported, info_.name + " is a recorded device: nothing can run on it");
+  }
+  DeviceInfo info_;
+};
+
+class VulkanBackend final : public Backend {
+ public:
+  std::string name() const override { return "vulkan"; }
+
+  const DeviceInfo& device() const override {
+    find_device();
+    return info_;
+  }
+
+  std::string details() const override {
+    find_device();
+    if (!reason_.empty()) return reason_;
+    return describe(info_);
+  }
+
+  PlanResult plan(const AttentionProblem& problem) const override {
+    find_device();
+    if (!reason_.empty()) return Rejection{reason_};
+    return plan_on(info_, problem);
+  }
+
+  std::string avoided(const AttentionProblem&) const override {
+    find_device();
+    if (reason_.empty() && info_.kind == DeviceKind::kSoftwareGpu)
+      return "is " + info_.name + ", a CPU: runs only if asked for by name";
+    return "";
+  }
+
+  std::unique_ptr<ContextDevice> make_context(const std::string& device, bool wanted) override {
+    if (!wanted && !avoided({}).empty()) return nullptr;
+    if (!wanted && !reason_.empty()) return nullptr;
+    const std::shared_ptr<Instance> instance = Instance::create();
+    const std::vector<PhysicalDevice> devices = instance->physical_devices();
+    const PhysicalDevice& chosen = devices[choose_device(devices, device.empty() ? wanted_device() : device)];
+    return make_context_device(Device::create(instance, chosen));
+  }
+
+  void run_forward(const Plan&, const AttentionProblem& problem, const AttentionArgs& args) override {
+    run(problem, args);
+  }
+  void run_backward(const Plan&, const AttentionProblem& problem, const AttentionArgs& args) override {
+    run(problem, args);
+  }
+
+ private:
+  void run(const AttentionProblem& problem, const AttentionArgs& args) {
+    const std::shared_ptr<Session> session = this->session();
+    VulkanConfig config = std::get<VulkanConfig>(make_config(problem, info_));
+    set_outputs(config.outputs, args);
+    run_on_host_tensors(*session, config, problem, args);
+  }
+
+  /// Asks the driver once what there is. A lost device keeps its description: plans stay valid.
+  void find_device() const {
+    const std::lock_guard lock(mutex_);
+    if (asked_) return;
+    asked_ = true;
+    info_.backend = "vulkan";
+    info_.name = "none";
+    info_.kind = DeviceKind::kSoftwareGpu;
+    try {
+      make_session();
+    } catch (const Error& error) {
+      reason_ = error.what();
+    }
+  }
+
+  void make_session() const {
+    const std::shared_ptr<Instance> instance = Instance::create();
+    const std::vector<PhysicalDevice> devices = instance->physical_devices();
+    const PhysicalDevice& chosen = devices[choose_device(devices, wanted_device())];
+    session_ = std::make_shared<Session>(Device::create(instance, chosen));
+    process_ = process_id();
+    info_ = chosen.info;
+  }
+
+  /// The session of this process, a new one after a loss or a fork.
+  std::shared_ptr<Session> session() const {
+    const std::lock_guard lock(mutex_);
+    // Kept for ever: the driver of a parent process, and what a hanging device still uses, must not be touched.
+    if (session_ && (process_ != process_id() || session_->device().stuck()))
+      new std::shared_ptr<Session>(std::move(session_));  // NOLINT
+    if (session_ && session_->device().lost()) session_.reset();
+    if (!session_) make_session();
+    return session_;
+  }
+
+  mutable std::mutex mutex_;
+  mutable bool asked_ = false;
+  mutable DeviceInfo info_;
+  mutable std::string reason_;  ///< why there is no device
+  mutable std::shared_ptr<Session> session_;
+  mutable std::int64_t process_ = 0;
+};
+
+}  // namespace
+}  // namespace vulkan
+
+std::shared_ptr<Backend> make_vulkan_profile_backend(const std::string& profile) {
+  return std::make_shared<vulkan::ProfileBackend>(vulkan::load_profile(profile));
+}
+
+std::vector<std::string> vulkan_profile_names() { return vulkan::profile_names(); }
+
+std::shared_ptr<Backend> make_vulkan_backend() { return std::make_shared<vulkan::VulkanBackend>(); }
+
+}  // namespace aule
