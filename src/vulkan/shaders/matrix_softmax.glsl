@@ -1,8 +1,8 @@
 // Online softmax of the matrix kernel on score tiles that lie in the lanes' registers by the lane map, row statistics,
 // P V, and the rows' end.
 
-// Of the rows whose elements this lane holds: maximum so far in units of log 2, sum of exp2(score - maximum) over this
-// lane's columns. A maximum of LOWEST is that of a row that has seen nothing.
+// Of the rows whose elements this lane holds: maximum so far, sum of exp_score(score - maximum) over this lane's
+// columns. A maximum of LOWEST is that of a row that has seen nothing.
 #define LOWEST -3.402823466e38
 const int STATISTICS = MAP_KIND == 0 ? (TILE_M + int(SUBGROUP_SIZE) - 1) / int(SUBGROUP_SIZE) : ROW_SLOTS;
 float row_maximum[ROW_TILES * STATISTICS], row_total[ROW_TILES * STATISTICS];
@@ -22,8 +22,10 @@ void begin_rows() {
   product_factor = abs(query_factor());
 }
 
+// Not with MAP_KIND 0: lavapipe counts a subgroup's barriers as the workgroup's, so every subgroup must pass the same.
 bool band_hides_subgroup(int first_key) {
-  return HAS_BAND && rule_band_hides_all(subgroup_query, subgroup_query + ROW_TILES * TILE_M - 1, first_key,
+  return HAS_BAND && MAP_KIND != 0 &&
+         rule_band_hides_all(subgroup_query, subgroup_query + ROW_TILES * TILE_M - 1, first_key,
                                          first_key + BLOCK_K - 1, params.band_lower, params.band_upper);
 }
 
@@ -59,7 +61,7 @@ bool scores_grew(float factor) {
   find_tile_maxima();
   bool grew = false;
   [[unroll]] for (int r = 0; r < ROW_TILES * ROW_SLOTS; ++r)
-    grew = grew || tops[r] * factor > row_maximum[r] + float(LAZY);
+    grew = grew || tops[r] * factor > row_maximum[r] + float(LAZY) * (NATURAL_SCORES ? AULE_LN2 : 1.0);
   return subgroupAny(grew);
 }
 
@@ -70,7 +72,7 @@ void rescale(float factor) {
     float shrink[ROW_SLOTS];
     [[unroll]] for (int r = 0; r < ROW_SLOTS; ++r) {
       float top = max(row_maximum[m * ROW_SLOTS + r], row_max(tops[m * ROW_SLOTS + r]) * factor);
-      shrink[r] = exp2(row_maximum[m * ROW_SLOTS + r] - top);
+      shrink[r] = exp_score(row_maximum[m * ROW_SLOTS + r] - top);
       row_maximum[m * ROW_SLOTS + r] = top;
       row_total[m * ROW_SLOTS + r] *= shrink[r];
     }
@@ -88,7 +90,7 @@ void exponentiate(const bool general, float factor, const int i, int first_key) 
   int place = lane_place(lane), m = i / KEY_TILES, n = i % KEY_TILES;
   [[unroll]] for (int e = 0; e < ELEMENTS; ++e) {
     int r = m * ROW_SLOTS + row_slot(e);
-    float x = exp2(s[i][e] * factor - row_maximum[r]);
+    float x = exp_score(s[i][e] * factor - row_maximum[r]);
     if (SUM_BY_MATRIX == 0) row_total[r] += x;
     if (HAS_DROPOUT)
       x *= dropout_factor(head_rules, subgroup_query + m * TILE_M + (place & 0xff) + element_row(e),
@@ -115,11 +117,11 @@ void soften_row(int m, int row, int slot, int scratch, int first_key) {
     pool[scratch + row * SCORE_PITCH + (c >> 2)][c & 3] = floatBitsToUint(score_here);
     top = max(top, score_here);
   }
-  float shrink = exp2(row_maximum[r] - top), sum = 0.0;
+  float shrink = exp_score(row_maximum[r] - top), sum = 0.0;
   for (int c = 0; c < KEY_STEP; c += 2) {
     vec2 x;
     [[unroll]] for (int i = 0; i < 2; ++i) {
-      x[i] = exp2(uintBitsToFloat(pool[scratch + row * SCORE_PITCH + (c + i >> 2)][c + i & 3]) - top);
+      x[i] = exp_score(uintBitsToFloat(pool[scratch + row * SCORE_PITCH + (c + i >> 2)][c + i & 3]) - top);
       sum += x[i];
       if (HAS_DROPOUT) x[i] *= dropout_factor(head_rules, query, first_key + c + i);
     }
@@ -198,20 +200,13 @@ void multiply_pv(int stage, int at) {
   }
 }
 
-// A row's end: its sink joins the sum; `inverse` is what O is multiplied by.
-void finish_row(float maximum, float sum, int query, bool writes_lse, out float inverse) {
-  float top = maximum, grown = 1.0;
-  if (HAS_SINKS) {
-    float sink = sink_score(head_index);
-    top = max(maximum, sink);
-    grown = exp2(maximum - top);
-    sum = sum * grown + exp2(sink - top);
-  }
-  inverse = sum == 0.0 ? 0.0 : grown / sum;
-  if (HAS_LSE && writes_lse && query < params.seq_q) {
-    float lse = sum == 0.0 ? MINUS_INFINITY : (top + log2(sum)) * AULE_LN2;
-    lse_elements[element_index(params.lse, batch_index, head_index) + query * params.lse.row] = lse;
-  }
+// A row's end: the factor of its O; its lse is written by one lane.
+float end_row(float maximum, float sum, int query, bool writes_lse) {
+  vec2 statistics = vec2(maximum, sum);
+  float inverse = finish_row(statistics, sink_score(head_index));
+  if (HAS_LSE && writes_lse && query < params.seq_q)
+    lse_elements[element_index(params.lse, batch_index, head_index) + query * params.lse.row] = natural_lse(statistics);
+  return inverse;
 }
 
 void finish_rows_by_map(int m) {
@@ -221,8 +216,8 @@ void finish_rows_by_map(int m) {
     if (element_column(e) == 0) {
       int r = m * ROW_SLOTS + row_slot(e);
       float sum = SUM_BY_MATRIX != 0 ? total[m][e] : row_sum(row_total[r]);
-      finish_row(row_maximum[r], sum, subgroup_query + m * TILE_M + (place & 0xff) + element_row(e), place < 0x100,
-                 inverse[row_slot(e)]);
+      inverse[row_slot(e)] =
+          end_row(row_maximum[r], sum, subgroup_query + m * TILE_M + (place & 0xff) + element_row(e), place < 0x100);
     }
   }
   [[unroll]] for (int d = 0; d < VALUE_TILES; ++d) {
@@ -236,8 +231,7 @@ void finish_rows_by_memory(int m) {
   [[unroll]] for (int slot = 0; slot < STATISTICS; ++slot) {
     int row = slot * int(SUBGROUP_SIZE) + lane, r = m * STATISTICS + slot;
     if (row < TILE_M) {
-      float inverse;
-      finish_row(row_maximum[r], row_total[r], subgroup_query + m * TILE_M + row, true, inverse);
+      float inverse = end_row(row_maximum[r], row_total[r], subgroup_query + m * TILE_M + row, true);
       for (int c = 0; c < TILE_N / 4; ++c)
         pool[scratch + FACTORS_AT + row * FACTOR_PITCH + c] = uvec4(floatBitsToUint(inverse));
     }
