@@ -1,0 +1,279 @@
+// Online softmax of the matrix kernel on score tiles that lie in the lanes' registers by the lane map, row statistics,
+// P V, and the rows' end.
+
+// Of the rows whose elements this lane holds: maximum so far, sum of exp_score(score - maximum) over this lane's
+// columns. A maximum of LOWEST is that of a row that has seen nothing.
+#define LOWEST -3.402823466e38
+const int STATISTICS = MAP_KIND == 0 ? (TILE_M + int(SUBGROUP_SIZE) - 1) / int(SUBGROUP_SIZE) : ROW_SLOTS;
+float row_maximum[ROW_TILES * STATISTICS], row_total[ROW_TILES * STATISTICS];
+ACCUMULATOR total[ROW_TILES];                // SUM_BY_MATRIX: the sums, in every column
+
+// What products are multiplied by: scores are products with Q times the scale. Without a rule that bends scores the
+// factor goes into the exponent.
+float product_factor;
+
+void begin_rows() {
+  [[unroll]] for (int i = 0; i < ROW_TILES * VALUE_TILES; ++i) o[i] = ACCUMULATOR(0.0);
+  [[unroll]] for (int i = 0; i < ROW_TILES; ++i) total[i] = ACCUMULATOR(0.0);
+  [[unroll]] for (int i = 0; i < ROW_TILES * STATISTICS; ++i) {
+    row_maximum[i] = LOWEST;
+    row_total[i] = 0.0;
+  }
+  product_factor = abs(query_factor());
+}
+
+// Not with MAP_KIND 0: lavapipe counts a subgroup's barriers as the workgroup's, so every subgroup must pass the same.
+bool band_hides_subgroup(int first_key) {
+  return HAS_BAND && MAP_KIND != 0 &&
+         rule_band_hides_all(subgroup_query, subgroup_query + ROW_TILES * TILE_M - 1, first_key,
+                                         first_key + BLOCK_K - 1, params.band_lower, params.band_upper);
+}
+
+// Scores from products, by the rules: element for element.
+void bend_scores(int first_key) {
+  int place = lane_place(lane), row = subgroup_query + (place & 0xff), column = first_key + (place >> 8);
+  [[unroll]] for (int m = 0; m < ROW_TILES; ++m) {
+    [[unroll]] for (int n = 0; n < KEY_TILES; ++n) {
+      [[unroll]] for (int e = 0; e < ELEMENTS; ++e) {
+        float product = s[m * KEY_TILES + n][e] * product_factor;
+        s[m * KEY_TILES + n][e] =
+            score(head_rules, product, row + m * TILE_M + element_row(e), column + n * TILE_N + element_column(e));
+      }
+    }
+  }
+}
+
+// The largest score of each row among this lane's.
+float tops[ROW_TILES * STATISTICS];
+void find_tile_maxima() {
+  [[unroll]] for (int m = 0; m < ROW_TILES; ++m) {
+    [[unroll]] for (int r = 0; r < ROW_SLOTS; ++r) tops[m * ROW_SLOTS + r] = MINUS_INFINITY;
+    [[unroll]] for (int n = 0; n < KEY_TILES; ++n) {
+      [[unroll]] for (int e = 0; e < ELEMENTS; ++e)
+        tops[m * ROW_SLOTS + row_slot(e)] = max(tops[m * ROW_SLOTS + row_slot(e)], s[m * KEY_TILES + n][e]);
+    }
+  }
+}
+
+// Whether a row's maximum grew by more than LAZY (log 2). As long as none did the old maxima serve: probabilities are
+// at most 2^LAZY, O need not be touched, and no lane need know another's maximum.
+bool scores_grew(float factor) {
+  find_tile_maxima();
+  bool grew = false;
+  [[unroll]] for (int r = 0; r < ROW_TILES * ROW_SLOTS; ++r)
+    grew = grew || tops[r] * factor > row_maximum[r] + float(LAZY) * (NATURAL_SCORES ? AULE_LN2 : 1.0);
+  return subgroupAny(grew);
+}
+
+// Takes the present scores into the maxima; sums and O follow.
+void rescale(float factor) {
+  find_tile_maxima();
+  [[unroll]] for (int m = 0; m < ROW_TILES; ++m) {
+    float shrink[ROW_SLOTS];
+    [[unroll]] for (int r = 0; r < ROW_SLOTS; ++r) {
+      float top = max(row_maximum[m * ROW_SLOTS + r], row_max(tops[m * ROW_SLOTS + r]) * factor);
+      shrink[r] = exp_score(row_maximum[m * ROW_SLOTS + r] - top);
+      row_maximum[m * ROW_SLOTS + r] = top;
+      row_total[m * ROW_SLOTS + r] *= shrink[r];
+    }
+    [[unroll]] for (int d = 0; d < VALUE_TILES; ++d) {
+      [[unroll]] for (int e = 0; e < ELEMENTS; ++e) o[m * VALUE_TILES + d][e] *= shrink[row_slot(e)];
+    }
+    if (SUM_BY_MATRIX != 0) {
+      [[unroll]] for (int e = 0; e < ELEMENTS; ++e) total[m][e] *= shrink[row_slot(e)];
+    }
+  }
+}
+
+// Probabilities of score tile i.
+void exponentiate(const bool general, float factor, const int i, int first_key) {
+  int place = lane_place(lane), m = i / KEY_TILES, n = i % KEY_TILES;
+  [[unroll]] for (int e = 0; e < ELEMENTS; ++e) {
+    int r = m * ROW_SLOTS + row_slot(e);
+    float x = exp_score(s[i][e] * factor - row_maximum[r]);
+    if (SUM_BY_MATRIX == 0) row_total[r] += x;
+    if (HAS_DROPOUT)
+      x *= dropout_factor(head_rules, subgroup_query + m * TILE_M + (place & 0xff) + element_row(e),
+                          first_key + n * TILE_N + (place >> 8) + element_column(e));
+    p[i][e] = MATRIX_ELEMENT(x);
+  }
+}
+
+void soften_by_map(const bool general, int first_key) {
+  if (general) bend_scores(first_key);
+  float factor = general ? 1.0 : product_factor;
+  if (LAZY == 0 || scores_grew(factor)) rescale(factor);
+  [[unroll]] for (int i = 0; i < ROW_TILES * KEY_TILES; ++i) exponentiate(general, factor, i, first_key);
+}
+
+// The same without a map. Scores go to shared memory, where a lane owns a row; probabilities come back from there as
+// operand A, and the factors of O's rows as a matrix.
+void soften_row(int m, int row, int slot, int scratch, int first_key) {
+  int query = subgroup_query + m * TILE_M + row, r = m * STATISTICS + slot;
+  float top = row_maximum[r];
+  for (int c = 0; c < KEY_STEP; ++c) {
+    float product = uintBitsToFloat(pool[scratch + row * SCORE_PITCH + (c >> 2)][c & 3]) * product_factor;
+    float score_here = score(head_rules, product, query, first_key + c);
+    pool[scratch + row * SCORE_PITCH + (c >> 2)][c & 3] = floatBitsToUint(score_here);
+    top = max(top, score_here);
+  }
+  float shrink = exp_score(row_maximum[r] - top), sum = 0.0;
+  for (int c = 0; c < KEY_STEP; c += 2) {
+    vec2 x;
+    [[unroll]] for (int i = 0; i < 2; ++i) {
+      x[i] = exp_score(uintBitsToFloat(pool[scratch + row * SCORE_PITCH + (c + i >> 2)][c + i & 3]) - top);
+      sum += x[i];
+      if (HAS_DROPOUT) x[i] *= dropout_factor(head_rules, query, first_key + c + i);
+    }
+    pool[scratch + WEIGHTS_AT + row * WEIGHT_PITCH + (c >> 3)][c >> 1 & 3] =
+        uint(to_element(x.x)) | uint(to_element(x.y)) << 16;
+  }
+  row_maximum[r] = top;
+  row_total[r] = row_total[r] * shrink + sum;
+  for (int c = 0; c < TILE_N / 4; ++c)
+    pool[scratch + FACTORS_AT + row * FACTOR_PITCH + c] = uvec4(floatBitsToUint(shrink));
+}
+
+void scale_rows_by_scratch(int m, int scratch) {
+  ACCUMULATOR factors;
+  coopMatLoad(factors, pool, scratch + FACTORS_AT, FACTOR_PITCH, ROW_MAJOR);
+  [[unroll]] for (int d = 0; d < VALUE_TILES; ++d) {
+    [[unroll]] for (int e = 0; e < ELEMENTS; ++e) o[m * VALUE_TILES + d][e] *= factors[e];
+  }
+}
+
+void soften_by_memory(int first_key) {
+  int scratch = Q_END + subgroup_index * SCRATCH;
+  [[unroll]] for (int m = 0; m < ROW_TILES; ++m) {
+    subgroupBarrier();
+    [[unroll]] for (int n = 0; n < KEY_TILES; ++n)
+      coopMatStore(s[m * KEY_TILES + n], pool, scratch + n * TILE_N / 4, SCORE_PITCH, ROW_MAJOR);
+    subgroupBarrier();
+    [[unroll]] for (int slot = 0; slot < STATISTICS; ++slot) {
+      int row = slot * int(SUBGROUP_SIZE) + lane;
+      if (row < TILE_M) soften_row(m, row, slot, scratch, first_key);
+    }
+    subgroupBarrier();
+    scale_rows_by_scratch(m, scratch);
+    [[unroll]] for (int n = 0; n < KEY_TILES; ++n)
+      coopMatLoad(p[m * KEY_TILES + n], pool, scratch + WEIGHTS_AT + n * TILE_N / PIECE, WEIGHT_PITCH, ROW_MAJOR);
+  }
+}
+
+void soften(const bool general, int first_key) {
+  if (MAP_KIND == 0) soften_by_memory(first_key);
+  else soften_by_map(general, first_key);
+}
+
+// Score tiles exponentiated beside one depth tile's products. Loops whose bounds depend on another loop's counter stay
+// loops in NVIDIA's compiler, and the matrices then live in memory.
+const int TILES_A_STEP = (ROW_TILES * KEY_TILES + DEPTH_TILES - 1) / DEPTH_TILES;
+
+void exponentiate_all() {
+  [[unroll]] for (int i = 0; i < ROW_TILES * KEY_TILES; ++i) exponentiate(false, product_factor, i, 0);
+}
+
+// Among the exponentials of the present scores, the next block's products.
+void soften_and_multiply_qk(int stage) {
+  [[unroll]] for (int i = 0; i < ROW_TILES * KEY_TILES; ++i) s_next[i] = ACCUMULATOR(0.0);
+  [[unroll]] for (int d = 0; d < DEPTH_TILES; ++d) {
+    multiply_qk_next_step(stage, 0, d);
+    [[unroll]] for (int i = 0; i < TILES_A_STEP; ++i) {
+      if (d * TILES_A_STEP + i < ROW_TILES * KEY_TILES) exponentiate(false, product_factor, d * TILES_A_STEP + i, 0);
+    }
+  }
+}
+
+void multiply_pv(int stage, int at) {
+  [[unroll]] for (int n = 0; n < KEY_TILES; ++n) {
+    [[unroll]] for (int d = 0; d < VALUE_TILES; ++d) {
+      OPERAND_B b;
+      coopMatLoad(b, pool, V_BASE + stage * V_STAGE + (at + n * TILE_N) * V_PITCH + d * TILE_N / PIECE, V_PITCH,
+                  ROW_MAJOR);
+      [[unroll]] for (int m = 0; m < ROW_TILES; ++m)
+        o[m * VALUE_TILES + d] = coopMatMulAdd(p[m * KEY_TILES + n], b, o[m * VALUE_TILES + d]);
+    }
+    if (SUM_BY_MATRIX != 0) {
+      [[unroll]] for (int m = 0; m < ROW_TILES; ++m)
+        total[m] = coopMatMulAdd(p[m * KEY_TILES + n], OPERAND_B(1.0), total[m]);
+    }
+  }
+}
+
+// A row's end: the factor of its O; its lse is written by one lane.
+float end_row(float maximum, float sum, int query, bool writes_lse) {
+  vec2 statistics = vec2(maximum, sum);
+  float inverse = finish_row(statistics, sink_score(head_index));
+  if (HAS_LSE && writes_lse && query < params.seq_q)
+    lse_elements[element_index(params.lse, batch_index, head_index) + query * params.lse.row] = natural_lse(statistics);
+  return inverse;
+}
+
+void finish_rows_by_map(int m) {
+  int place = lane_place(lane);
+  float inverse[ROW_SLOTS];
+  [[unroll]] for (int e = 0; e < ELEMENTS; ++e) {
+    if (element_column(e) == 0) {
+      int r = m * ROW_SLOTS + row_slot(e);
+      float sum = SUM_BY_MATRIX != 0 ? total[m][e] : row_sum(row_total[r]);
+      inverse[row_slot(e)] =
+          end_row(row_maximum[r], sum, subgroup_query + m * TILE_M + (place & 0xff) + element_row(e), place < 0x100);
+    }
+  }
+  [[unroll]] for (int d = 0; d < VALUE_TILES; ++d) {
+    [[unroll]] for (int e = 0; e < ELEMENTS; ++e) o[m * VALUE_TILES + d][e] *= inverse[row_slot(e)];
+  }
+}
+
+void finish_rows_by_memory(int m) {
+  int scratch = Q_END + subgroup_index * SCRATCH;
+  subgroupBarrier();
+  [[unroll]] for (int slot = 0; slot < STATISTICS; ++slot) {
+    int row = slot * int(SUBGROUP_SIZE) + lane, r = m * STATISTICS + slot;
+    if (row < TILE_M) {
+      float inverse = end_row(row_maximum[r], row_total[r], subgroup_query + m * TILE_M + row, true);
+      for (int c = 0; c < TILE_N / 4; ++c)
+        pool[scratch + FACTORS_AT + row * FACTOR_PITCH + c] = uvec4(floatBitsToUint(inverse));
+    }
+  }
+  subgroupBarrier();
+  scale_rows_by_scratch(m, scratch);
+}
+
+// O's rows go out through shared memory: whole pieces of rows, rounded to nearest even whatever the unit would do.
+void write_rows(int m) {
+  int staging = subgroup_index * TILE_M * OUT_PITCH;
+  int out_head = element_index(params.out_, batch_index, head_index);
+  [[unroll]] for (int first = 0; first < VALUE_TILES; first += OUT_TILES) {
+    subgroupBarrier();
+    [[unroll]] for (int d = 0; d < OUT_TILES; ++d) {
+      if (first + d < VALUE_TILES)
+        coopMatStore(o[m * VALUE_TILES + first + d], pool, staging + d * TILE_N / 4, OUT_PITCH, ROW_MAJOR);
+    }
+    subgroupBarrier();
+    const int pieces = OUT_TILES * TILE_N / PIECE;
+    for (int i = lane; i < TILE_M * pieces; i += int(SUBGROUP_SIZE)) {
+      int row = i / pieces, query = subgroup_query + m * TILE_M + row, column = first * TILE_N + i % pieces * PIECE;
+      if (query < params.seq_q && column < HEAD_DIM_V)
+        store8_out(out_head + query * params.out_.row, params.out_.column, column, params.head_dim_v,
+                   uintBitsToFloat(pool[staging + row * OUT_PITCH + i % pieces * 2]),
+                   uintBitsToFloat(pool[staging + row * OUT_PITCH + i % pieces * 2 + 1]));
+    }
+  }
+}
+
+void finish_tile(const int m) {
+  if (MAP_KIND == 0) finish_rows_by_memory(m);
+  else finish_rows_by_map(m);
+  write_rows(m);
+}
+
+void finish_rows() {
+  barrier();  // write_rows uses the blocks' place
+  // Not a loop: NVIDIA's compiler does not unroll a body of this size, and all of O would live in memory.
+  // min(): Mesa's front end does not survive an index past the end, not even in a branch that is never taken.
+  finish_tile(0);
+  if (ROW_TILES > 1) finish_tile(min(1, ROW_TILES - 1));
+  if (ROW_TILES > 2) finish_tile(min(2, ROW_TILES - 1));
+  if (ROW_TILES > 3) finish_tile(min(3, ROW_TILES - 1));
+}
