@@ -119,6 +119,20 @@ def test_llama_greedy_tokens(llama, way):
         assert len(actual) > 4
 
 
+@pytest.mark.skipif(
+    all(device.backend != "vulkan" for device in aule.devices()),
+    reason="no Vulkan driver on this machine (.ci/run vulkan brings a software one)",
+)
+def test_llama_on_vulkan(llama, monkeypatch):
+    """Prefill and decode through the GPU's kernels: the tokens of the CPU."""
+    model, tokenizer = llama
+    expected = demo().answer(model, tokenizer, QUESTIONS[0], 8, lambda text: None)["tokens"]
+    on_vulkan = functools.partial(aule.flash_attention, backend="vulkan")
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", on_vulkan)
+    actual = demo().answer(model, tokenizer, QUESTIONS[0], 8, lambda text: None)["tokens"]
+    assert actual == expected and len(actual) > 4
+
+
 @each_way
 def test_llama_left_padded_batch(llama, way):
     """What a batch of unequal prompts answers is what PyTorch answers, and what each prompt alone answers."""

@@ -48,8 +48,9 @@ struct AttentionParams {
 
 /// What a dispatch of a kernel covers: tasks are numbered over the whole chunk, and a call may be cut into several
 /// dispatches so that none runs for long. Workgroup w of a dispatch does task first_task + w.
-/// Backward kernels walk over steps (blocks of the other side's rows); a task with very many steps is cut too: a dispatch
-/// does steps first_step <= step < last_step of each of its tasks and leaves the sums in workspace2 for the next.
+/// Backward kernels walk over steps (blocks of the other side's rows); a task with very many steps is cut too: a
+/// dispatch does steps first_step <= step < last_step of each of its tasks and leaves the sums in workspace2 for the
+/// next.
 struct PushConstants {
   uint first_task;
   uint first_step, last_step;  ///< 0, 0xffffffff: all of them
