@@ -65,7 +65,7 @@ CallKey make_key(const AttentionCall& call) {
   const auto add = [&](const auto& value) {
     std::uint64_t word = 0;
     static_assert(sizeof value <= sizeof word);
-    std::memcpy(&word, &value, sizeof value);
+    std::memcpy(&word, static_cast<const void*>(&value), sizeof value);
     key.words.push_back(word);
   };
   const AttentionProblem& p = call.problem;
@@ -242,7 +242,7 @@ class VulkanContextDevice final : public ContextDevice {
   void collect() {
     try {
       std::erase_if(garbage_, [&](const Garbage& item) { return session_->device().reached(item.last_use); });
-    } catch (const Error&) {  // lost: the next call says so
+    } catch (const Error&) {  // NOLINT(bugprone-empty-catch): lost, the next call says so
     }
   }
 

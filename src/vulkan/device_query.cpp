@@ -199,6 +199,7 @@ std::vector<std::string> device_extensions(const InstanceTable& vk, VkPhysicalDe
   std::vector<VkExtensionProperties> properties(count);
   if (vk.EnumerateDeviceExtensionProperties(handle, nullptr, &count, properties.data()) < 0) return {};
   std::vector<std::string> names;
+  names.reserve(properties.size());
   for (const VkExtensionProperties& extension : properties) names.emplace_back(extension.extensionName);
   return names;
 }

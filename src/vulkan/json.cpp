@@ -61,7 +61,7 @@ class Parser {
       if (!take('"')) fail("a name in quotes");
       std::string name = parse_string();
       if (!take(':')) fail("':'");
-      object.emplace_back(std::move(name), parse_value(depth + 1));
+      object.push_back({std::move(name), parse_value(depth + 1)});
     } while (take(','));
     if (!take('}')) fail("',' or '}'");
     return object;

@@ -33,7 +33,7 @@ Lane::~Lane() {
   if (device_.stuck()) return;
   try {
     if (pending_ && !device_.lost()) wait();
-  } catch (const Error&) {  // lost: nothing runs any more
+  } catch (const Error&) {  // NOLINT(bugprone-empty-catch): lost, nothing runs any more
   }
   for (const VkDescriptorPool pool : descriptor_pools_)
     device_.vk().DestroyDescriptorPool(device_.handle(), pool, nullptr);

@@ -10,7 +10,9 @@ Place operator+(Place x, Place y) { return {x.row + y.row, x.column + y.column};
 
 std::optional<ElementPlaces> read_matrix(const std::vector<std::uint32_t>& words, int lanes, int index, int rows,
                                          int columns) {
-  const auto first_word = [&](int lane) { return static_cast<std::size_t>((lane * 3 + index) * kProbeWordsPerMatrix); };
+  const auto first_word = [&](int lane) {
+    return (static_cast<std::size_t>(lane) * 3 + static_cast<std::size_t>(index)) * kProbeWordsPerMatrix;
+  };
   const int elements = static_cast<int>(words[first_word(0)]);
   if (elements < 1 || elements > kProbeElements) return std::nullopt;
   std::vector<Place> places;
@@ -33,7 +35,8 @@ bool holds_each_once(const ElementPlaces& places, int rows, int columns) {
   for (int lane = 0; lane < places.lanes(); ++lane) {
     for (int e = 0; e < places.elements(); ++e) {
       const Place p = places.place(lane, e);
-      const auto index = static_cast<std::size_t>(p.row * columns + p.column);
+      const auto index =
+          static_cast<std::size_t>(p.row) * static_cast<std::size_t>(columns) + static_cast<std::size_t>(p.column);
       if (seen[index]) return false;
       seen[index] = true;
     }
@@ -119,7 +122,7 @@ ElementPlaces::ElementPlaces(int lanes, int elements, std::vector<Place> places)
 
 std::optional<MeasuredMaps> read_probe_answer(const MatrixShape& shape, int lanes,
                                               const std::vector<std::uint32_t>& words) {
-  if (lanes < 1 || words.size() < static_cast<std::size_t>(lanes * 3 * kProbeWordsPerMatrix)) return std::nullopt;
+  if (lanes < 1 || words.size() < static_cast<std::size_t>(lanes) * 3 * kProbeWordsPerMatrix) return std::nullopt;
   std::optional<ElementPlaces> a = read_matrix(words, lanes, 0, shape.m, shape.k);
   std::optional<ElementPlaces> b = read_matrix(words, lanes, 1, shape.k, shape.n);
   std::optional<ElementPlaces> c = read_matrix(words, lanes, 2, shape.m, shape.n);

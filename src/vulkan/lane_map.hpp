@@ -28,7 +28,10 @@ class ElementPlaces {
   ElementPlaces(int lanes, int elements, std::vector<Place> places);
   int lanes() const { return lanes_; }
   int elements() const { return elements_; }
-  Place place(int lane, int element) const { return places_[static_cast<std::size_t>(lane * elements_ + element)]; }
+  Place place(int lane, int element) const {
+    return places_[static_cast<std::size_t>(lane) * static_cast<std::size_t>(elements_) +
+                   static_cast<std::size_t>(element)];
+  }
   bool operator==(const ElementPlaces&) const = default;
 
  private:

@@ -117,7 +117,8 @@ Hooks& hooks() {
 
 std::shared_ptr<Instance> Instance::create() {
   std::string reason = "there is no Vulkan loader on this machine";
-  const PFN_vkGetInstanceProcAddr get = hooks().loader ? *hooks().loader : open_system_loader(reason);
+  const std::optional<PFN_vkGetInstanceProcAddr> injected = hooks().loader;
+  const PFN_vkGetInstanceProcAddr get = injected ? *injected : open_system_loader(reason);
   if (get == nullptr) throw Unavailable(reason);
   auto application = make<VkApplicationInfo>(VK_STRUCTURE_TYPE_APPLICATION_INFO);
   application.pApplicationName = application.pEngineName = "aule";
@@ -166,6 +167,7 @@ std::vector<PhysicalDevice> Instance::physical_devices() const {
   if (result < 0) throw Unavailable(std::string("vkEnumeratePhysicalDevices failed with ") + result_name(result));
   handles.resize(count);
   std::vector<PhysicalDevice> devices;
+  devices.reserve(handles.size());
   for (const VkPhysicalDevice handle : handles) devices.push_back(query_device(vk_, handle));
   if (hooks().adjust)
     for (PhysicalDevice& device : devices) hooks().adjust(device.info);

@@ -16,13 +16,13 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string environment(const char* name) {
-  const char* value = std::getenv(name);
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nothing here sets variables
   return value == nullptr ? "" : value;
 }
 
 /// $AULE_CACHE_DIR, or the user's cache folder; empty where there is none.
 fs::path cache_folder() {
-  if (const std::string own = environment("AULE_CACHE_DIR"); !own.empty()) return own;
+  if (const std::string own = environment("AULE_CACHE_DIR"); !own.empty()) return fs::path(own);
   if (const std::string xdg = environment("XDG_CACHE_HOME"); !xdg.empty()) return fs::path(xdg) / "aule-attention";
 #ifdef _WIN32
   if (const std::string local = environment("LOCALAPPDATA"); !local.empty()) return fs::path(local) / "aule-attention";
@@ -136,6 +136,7 @@ std::size_t PipelineCache::size() const {
 
 void PipelineCache::create_layout(Pipeline& pipeline) const {
   std::vector<VkDescriptorSetLayoutBinding> bindings;
+  bindings.reserve(pipeline.bindings.size());
   for (const std::uint32_t binding : pipeline.bindings)
     bindings.push_back({binding, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1, VK_SHADER_STAGE_COMPUTE_BIT, nullptr});
   auto set = make<VkDescriptorSetLayoutCreateInfo>(VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO);
@@ -168,6 +169,7 @@ Pipeline PipelineCache::create(const PipelineKey& key) {
     device_.check(vk.CreateShaderModule(device_.handle(), &code, nullptr, &module), "vkCreateShaderModule");
 
     std::vector<VkSpecializationMapEntry> entries;
+    entries.reserve(key.constants.size());
     for (std::uint32_t id = 0; id < key.constants.size(); ++id) entries.push_back({id, id * 4, 4});
     const VkSpecializationInfo constants{static_cast<std::uint32_t>(entries.size()), entries.data(),
                                          key.constants.size() * 4, key.constants.data()};

@@ -166,7 +166,7 @@ void find_stored(const AttentionProblem& problem, const GpuTraits& gpu, VulkanCo
         tiling.workgroup_size % std::max(tiling.subgroup_size, 1) != 0)
       continue;
     set_whole_heads(tiling, problem);
-    config.third = tiling;
+    config.third = std::move(tiling);
     config.stored_bytes = row.kibibytes << 10;
     config.stored_most = std::min(gpu.memory_bytes / kStoredShare, gpu.max_binding_bytes / 2);
     config.stored_tasks = row.tasks;

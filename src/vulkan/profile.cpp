@@ -149,7 +149,7 @@ class Writer {
       if (kind == value) write(std::string(word));
   }
   void write(const std::vector<MatrixShape>& shapes) const {
-    text_ += "[";
+    text_ += '[';
     for (const MatrixShape& shape : shapes) {
       text_ += (text_.back() == '[' ? "\n    [" : ",\n    [") + std::to_string(shape.m) + ", " +
                std::to_string(shape.n) + ", " + std::to_string(shape.k) + ", \"" + dtype_name(shape.input) + "\", \"" +

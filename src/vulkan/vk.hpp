@@ -51,7 +51,7 @@ struct DeviceTable {
 /// A zeroed structure of the API with its type.
 template <class Structure>
 Structure make(VkStructureType type) {
-  Structure structure{};
+  Structure structure{};  // NOLINT(bugprone-invalid-enum-default-initialization): the API says zeros
   structure.sType = type;
   return structure;
 }

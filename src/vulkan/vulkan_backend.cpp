@@ -22,7 +22,7 @@ namespace vulkan {
 namespace {
 
 std::string wanted_device() {
-  const char* text = std::getenv("AULE_DEVICE");
+  const char* text = std::getenv("AULE_DEVICE");  // NOLINT(concurrency-mt-unsafe): nothing here sets variables
   return text == nullptr ? "" : text;
 }
 
