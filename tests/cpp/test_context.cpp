@@ -213,6 +213,13 @@ TEST_CASE("context: tensors that outlive it, and a free while the device works")
   }
 }
 
+// AddressSanitizer keeps freed memory for a while, ThreadSanitizer shadows it: the process grows without a leak.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kMemoryIsGivenBack = false;
+#else
+constexpr bool kMemoryIsGivenBack = true;
+#endif
+
 TEST_CASE("context: 10,000 tensors made and freed leave nothing") {
   for (const std::string& backend : context_backends()) {
     CAPTURE(backend);
@@ -230,6 +237,6 @@ TEST_CASE("context: 10,000 tensors made and freed leave nothing") {
     const std::int64_t before = resident_bytes(), allocated = context.allocated_bytes();
     cycle(10'000);
     CHECK(context.allocated_bytes() == allocated);
-    CHECK(resident_bytes() - before < 16 << 20);
+    if (kMemoryIsGivenBack) CHECK(resident_bytes() - before < 16 << 20);
   }
 }
