@@ -2,10 +2,12 @@
 #pragma once
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <fstream>
 #include <initializer_list>
 #include <limits>
 #include <memory>
@@ -104,5 +106,20 @@ Error caught(const Body& body) {
 }
 
 inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+/// Resident memory of this process in bytes.
+inline std::int64_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  std::int64_t pages = 0, resident = 0;
+  file >> pages >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
+// AddressSanitizer keeps freed memory for a while, ThreadSanitizer shadows it: the process grows without a leak.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kMemoryIsGivenBack = false;
+#else
+inline constexpr bool kMemoryIsGivenBack = true;
+#endif
 
 }  // namespace aule::test

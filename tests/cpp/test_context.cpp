@@ -33,13 +33,6 @@ Array from_device(const GpuTensor& tensor) {
   return array;
 }
 
-std::int64_t resident_bytes() {
-  std::ifstream file("/proc/self/statm");
-  std::int64_t pages = 0, resident = 0;
-  file >> pages >> resident;
-  return resident * sysconf(_SC_PAGESIZE);
-}
-
 const Sizes kQ{2, 4, 19, 24}, kKv{2, 2, 33, 24};
 
 }  // namespace
@@ -212,13 +205,6 @@ TEST_CASE("context: tensors that outlive it, and a free while the device works")
     CHECK(contains(caught([&] { survivor.download(Array(DType::kFloat32, {1, 4, 200, 64})); }).what(), "shut down"));
   }
 }
-
-// AddressSanitizer keeps freed memory for a while, ThreadSanitizer shadows it: the process grows without a leak.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kMemoryIsGivenBack = false;
-#else
-constexpr bool kMemoryIsGivenBack = true;
-#endif
 
 TEST_CASE("context: 10,000 tensors made and freed leave nothing") {
   for (const std::string& backend : context_backends()) {
