@@ -125,7 +125,7 @@ def main() -> int:
             name = "forward+backward" if backward else "forward"
             print(f"{name:<18}{seq:>7}" + "".join(f"{cell:>16}" for cell in cells), flush=True)
     if arguments.json:
-        from aule._bench import environment
+        from aule._report import environment
 
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(
