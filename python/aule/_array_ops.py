@@ -127,8 +127,8 @@ def flash_attention(
     (q, k, v), others = _read(query, key, value, mask, alibi_slopes, sinks, enable_gqa, alive)
     sizes = _output_sizes(q[2], k[2], v[2])
     wide = 1 if q[1] == 1 else 0
-    out, out_description = _allocate(query, q, sizes)
-    lse, lse_description = _allocate_lse(query, sizes[:-1], wide) if return_lse else (None, None)
+    out, out_description = _allocate(query, sizes, q[1])
+    lse, lse_description = _allocate(query, sizes[:-1], wide) if return_lse else (None, None)
     _core.attention_forward(q, k, v, out_description, lse_description, *others, *rules, 0, backend, 0)
     if not _is_numpy(query):
         out = _to_kind_of(query, out)
@@ -146,23 +146,19 @@ def explain(
     return _core.explain(q, k, v, *others, *rules, backend, backward)
 
 
-def _allocate(query: Any, q: Description, sizes: tuple[int, ...]) -> tuple[Any, Description]:
-    if _is_numpy(query):
-        numpy = sys.modules["numpy"]
-        # "K": in query's memory order, so that a (batch, seq, heads, dim) model needs no copy afterwards.
-        out = numpy.empty_like(query, order="K") if sizes == q[2] else numpy.empty(sizes, query.dtype)
-        return out, _describe_numpy("out", out)
-    owner, description = _core.empty_dlpack(sizes, q[1])
-    return owner, description
+def _allocate(query: Any, sizes: tuple[int, ...], code: int) -> tuple[Any, Description]:
+    """A result of query's kind. Where sizes and type are query's, its memory order is too ("K").
 
-
-def _allocate_lse(query: Any, sizes: tuple[int, ...], code: int) -> tuple[Any, Description]:
-    if _is_numpy(query):
-        numpy = sys.modules["numpy"]
-        lse = numpy.empty(sizes, "float64" if code == 1 else "float32")
-        return lse, _describe_numpy("lse", lse)
-    owner, description = _core.empty_dlpack(sizes, code)
-    return owner, description
+    So a (batch, seq, heads, dim) model needs no copy afterwards.
+    """
+    if not _is_numpy(query):
+        owner, description = _core.empty_dlpack(sizes, code)
+        return owner, description
+    numpy = sys.modules["numpy"]
+    same_type = code == DTYPE_CODES[query.dtype.name]
+    dtype = query.dtype if same_type else {0: "float32", 1: "float64"}[code]
+    array = numpy.empty_like(query, order="K") if same_type and sizes == query.shape else numpy.empty(sizes, dtype)
+    return array, _describe_numpy("out", array)
 
 
 def _to_kind_of(array: Any, result: Any) -> Any:

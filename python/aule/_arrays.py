@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-#: aule::DType, the codes that `aule._core` takes.
-DTYPE_CODES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 3, "bool": 4}
+from ._array_ops import DTYPE_CODES
+
 _STORAGE: dict[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),
     "float64": np.dtype(np.float64),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _core
+from ._array_ops import DTYPE_CODES
 
 if TYPE_CHECKING:
     from ._bench import Row
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 CAUSAL = ("none", "top-left", "bottom-right")
-_DTYPE_CODES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 3, "bool": 4}
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -68,7 +68,7 @@ def _tensor(sizes: tuple[int, ...], dtype: str) -> tuple[int, int, tuple[int, ..
     for size in reversed(sizes):
         strides.append(step)
         step *= max(size, 1)
-    return 0, _DTYPE_CODES[dtype], sizes, tuple(reversed(strides))
+    return 0, DTYPE_CODES[dtype], sizes, tuple(reversed(strides))
 
 
 def _package_version(name: str) -> str:
