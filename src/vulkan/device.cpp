@@ -12,13 +12,6 @@ namespace {
 // A submission is cut to half a second (launch.cpp); a device that finishes none in this time hangs.
 constexpr std::uint64_t kHangNanoseconds = 120ull * 1000 * 1000 * 1000;
 
-/// Appends a structure to a pNext chain.
-template <class Structure>
-void chain(VkPhysicalDeviceFeatures2& head, Structure& structure) {
-  structure.pNext = head.pNext;
-  head.pNext = &structure;
-}
-
 }  // namespace
 
 const char* result_name(VkResult result) {

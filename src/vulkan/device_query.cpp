@@ -11,13 +11,6 @@ bool has(const std::vector<std::string>& extensions, const char* name) {
   return std::find(extensions.begin(), extensions.end(), name) != extensions.end();
 }
 
-/// Appends a structure to a pNext chain.
-template <class Head, class Structure>
-void chain(Head& head, Structure& structure) {
-  structure.pNext = head.pNext;
-  head.pNext = &structure;
-}
-
 std::string uuid_text(const std::uint8_t (&uuid)[VK_UUID_SIZE]) {
   std::string text;
   char digits[3];

@@ -16,8 +16,6 @@ namespace {
 // idle.
 constexpr std::int64_t kSmallestStagedChunk = 16 << 20, kLargestStagedChunk = 256 << 20;
 constexpr std::int64_t kLargestMappedChunk = std::int64_t{2} << 30;
-// A submission's estimated share of the half second that desktops allow; estimates are not better than this.
-constexpr double kSubmissionSeconds = 0.2;
 
 using Clock = std::chrono::steady_clock;
 
@@ -118,7 +116,8 @@ class HostCall {
     inputs.flush(0, memory.inputs_end);
 
     if (stage_inputs_) record_upload(lane, inputs, device, memory);
-    record_program(lane, session_.pipelines(), steps, call, kSubmissionSeconds, session_.tflops());
+    record_program(lane, session_.pipelines(), steps, call, kSubmissionSeconds,
+                   session_.tflops_for(problem_flops(chunk.problem)));
     record_download(lane, device, memory);
     for (const KernelPass& pass : steps.passes) flight.flops += pass.flops;
     flight.submitted = Clock::now();

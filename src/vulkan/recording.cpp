@@ -7,8 +7,6 @@
 namespace aule::vulkan {
 namespace {
 
-constexpr double kSubmissionSeconds = 0.2;  ///< as in host_call.cpp
-
 /// A tensor of the call in the device's memory. Throws Error where an element lies outside its block.
 DeviceTensor locate(const HostTensor& host, const FindBlock& find, std::vector<MemoryBlock*>& blocks) {
   MemoryBlock* block = find(host.view.data);
@@ -136,7 +134,8 @@ void Recording::record_chunk(Session& session, const AttentionProblem& whole, co
   device.vk().CmdUpdateBuffer(lane_.current(), tensors[kBindParams].buffer, 0, sizeof bound.params, &bound.params);
   lane_.barrier(VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
                 VK_ACCESS_SHADER_READ_BIT);
-  record_program(lane_, session.pipelines(), program, bound, kSubmissionSeconds, session.tflops());
+  record_program(lane_, session.pipelines(), program, bound, kSubmissionSeconds,
+                 session.tflops_for(problem_flops(chunk.problem)));
 }
 
 std::uint64_t Recording::submit() {

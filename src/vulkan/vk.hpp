@@ -56,6 +56,13 @@ Structure make(VkStructureType type) {
   return structure;
 }
 
+/// Appends a structure to a pNext chain.
+template <class Head, class Structure>
+void chain(Head& head, Structure& structure) {
+  structure.pNext = head.pNext;
+  head.pNext = &structure;
+}
+
 /// "VK_ERROR_DEVICE_LOST"
 const char* result_name(VkResult result);
 

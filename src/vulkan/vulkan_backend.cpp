@@ -64,6 +64,11 @@ PlanResult plan_on(const DeviceInfo& info, const AttentionProblem& problem) {
   return plan;
 }
 
+std::string cost_notes(const AttentionProblem& problem, const MachineRates& rates) {
+  return "  cost       " + to_string(host_cost(problem, rates, num_threads())) + "\n  rates      " + to_string(rates) +
+         "\n";
+}
+
 /// A recorded device.
 class ProfileBackend final : public Backend {
  public:
@@ -72,6 +77,9 @@ class ProfileBackend final : public Backend {
   const DeviceInfo& device() const override { return info_; }
   std::string details() const override { return "recorded: " + describe(info_); }
   PlanResult plan(const AttentionProblem& problem) const override { return plan_on(info_, problem); }
+  std::string notes(const AttentionProblem& problem) const override {
+    return cost_notes(problem, assumed_rates(info_, num_threads()));
+  }
   void run_forward(const Plan&, const AttentionProblem&, const AttentionArgs&) override { refuse(); }
   void run_backward(const Plan&, const AttentionProblem&, const AttentionArgs&) override { refuse(); }
 
@@ -106,8 +114,25 @@ class VulkanBackend final : public Backend {
   std::string avoided(const AttentionProblem& problem) const override {
     if (std::string reason = software_reason(); !reason.empty()) return reason;
     if (!reason_.empty()) return "";  // plan() says why
-    const HostCost cost = host_cost(problem, info_, num_threads());
-    return cost.cpu < cost.gpu ? to_string(cost) : "";
+    const HostCost extreme = extreme_cost(problem, num_threads());
+    if (extreme.cpu < extreme.gpu) return to_string(extreme) + ", were it the fastest of all";
+    try {
+      const MachineRates rates = session()->rates();
+      const HostCost cost = host_cost(problem, rates, num_threads());
+      return cost.cpu < cost.gpu ? to_string(cost) + "; " + to_string(rates) : "";
+    } catch (const Error& error) {
+      return error.what();  // the device has gone
+    }
+  }
+
+  std::string notes(const AttentionProblem& problem) const override {
+    find_device();
+    if (!reason_.empty()) return {};
+    try {
+      return cost_notes(problem, session()->known_rates());
+    } catch (const Error&) {
+      return {};
+    }
   }
 
   std::unique_ptr<ContextDevice> make_context(const std::string& device, bool wanted) override {

@@ -3,7 +3,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "core/dispatch.hpp"
@@ -98,6 +101,33 @@ bool same_bits(const Results& a, const Results& b) {
          a.dv.bytes() == b.dv.bytes();
 }
 
+/// A folder of one's own for what is kept on disk, until the end of the scope.
+class ScopedCache {
+ public:
+  ScopedCache() : folder_(std::filesystem::temp_directory_path() / ("aule-device-test-" + std::to_string(getpid()))) {
+    const char* old = std::getenv("AULE_CACHE_DIR");
+    if (old != nullptr) before_ = old;
+    setenv("AULE_CACHE_DIR", folder_.c_str(), 1);
+  }
+  ScopedCache(const ScopedCache&) = delete;
+  ScopedCache& operator=(const ScopedCache&) = delete;
+  ~ScopedCache() {
+    before_.empty() ? unsetenv("AULE_CACHE_DIR") : setenv("AULE_CACHE_DIR", before_.c_str(), 1);
+    std::filesystem::remove_all(folder_);
+  }
+  std::vector<std::filesystem::path> files(const std::string& prefix) const {
+    std::vector<std::filesystem::path> found;
+    if (!std::filesystem::exists(folder_)) return found;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_))
+      if (entry.path().filename().string().starts_with(prefix)) found.push_back(entry.path());
+    return found;
+  }
+
+ private:
+  std::filesystem::path folder_;
+  std::string before_;
+};
+
 }  // namespace
 
 TEST_CASE("vulkan device: its description is a profile; AULE_PRINT_PROFILE=1 prints it to be recorded") {
@@ -124,7 +154,7 @@ TEST_CASE("vulkan device: staged, mapped, in chunks and in many submissions, the
     staged(info);
     info.gpu.max_buffer_bytes = 200 << 10;
   };
-  const auto slow = [](DeviceInfo& info) { info.gpu.tflops = 1e-6; };
+  const auto slow = [](DeviceInfo& info) { info.gpu.bus_gbps = 1, info.gpu.host_tflops = 1e-6; };
   const auto few_workgroups = [](DeviceInfo& info) { info.gpu.max_workgroups = 3; };
   const std::pair<const char*, std::function<void(DeviceInfo&)>> ways[] = {{"staged", staged},
                                                                            {"resizable BAR", resizable_bar},
@@ -203,4 +233,49 @@ TEST_CASE("vulkan device: software devices run only if asked for") {
   CHECK(dispatcher.choose(problem, "").backend == backends.reference.get());
   CHECK(contains(dispatcher.choose(problem, "").rejections[0].second, "runs only if asked for by name"));
   CHECK(dispatcher.choose(problem, "vulkan").backend == backends.vulkan.get());
+}
+
+TEST_CASE("vulkan device: rates are measured once, kept on disk and used; what is wrong with the file is ignored") {
+  if (!has_device()) return;
+  const ScopedCache cache;
+  const auto files = [&] { return cache.files("rates-"); };
+  const auto discrete = [](DeviceInfo& info) { info.kind = DeviceKind::kDiscreteGpu; };
+  const auto call = [](std::int64_t seq) {
+    return make_problem(shape({8, seq, 64}), shape({8, seq, 64}), shape({8, seq, 64}), {}, aule::Pass::kForward);
+  };
+  {
+    const Backends backends(discrete);
+    CHECK(contains(backends.vulkan->avoided(call(8)), "were it the fastest of all"));
+    CHECK(files().empty());  // nothing to decide, nothing measured
+    CHECK(contains(backends.vulkan->notes(call(2048)), "(assumed)"));
+    const auto start = std::chrono::steady_clock::now();
+    // lavapipe is a CPU with a way: never worth it.
+    const std::string reason = backends.vulkan->avoided(call(2048));
+    MESSAGE("measured in " << std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()
+                           << " s: " << reason);
+    CHECK(contains(reason, "ms on the CPU"));
+    CHECK(contains(reason, "(measured now)"));
+    CHECK(contains(backends.vulkan->notes(call(2048)), "(measured now)"));
+    CHECK(files().size() == 1);
+  }
+  const auto source = [&] {
+    const Backends backends(discrete);
+    return backends.vulkan->notes(call(2048));
+  };
+  CHECK(contains(source(), "measured on this machine, kept in " + files().at(0).string()));
+  std::ofstream(files()[0], std::ios::binary | std::ios::in).seekp(30) << "9";
+  CHECK(contains(source(), "(assumed)"));
+  std::ofstream(files()[0], std::ios::binary | std::ios::trunc) << "{}";
+  CHECK(contains(source(), "(assumed)"));
+  {
+    const Backends backends(discrete);
+    CHECK(contains(backends.vulkan->avoided(call(2048)), "(measured now)"));
+  }
+  CHECK(contains(source(), "measured on this machine"));
+  // Work that the low guess would cut is worth knowing better.
+  std::filesystem::remove(files()[0]);
+  const Example example;
+  Backends backends([](DeviceInfo& info) { info.gpu.tflops = 1e-6; });
+  run(*backends.vulkan, example, false);
+  CHECK(files().size() == 1);
 }
