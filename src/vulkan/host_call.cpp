@@ -128,8 +128,9 @@ class HostCall {
   static void record_upload(Lane& lane, const Buffer& from, const Buffer& to, const ChunkMemory& memory) {
     const VkBufferCopy region{0, 0, static_cast<VkDeviceSize>(memory.inputs_end)};
     lane.device().vk().CmdCopyBuffer(lane.current(), from.handle(), to.handle(), 1, &region);
+    // Written too: outputs lie beside, and what a module declares and this call lacks is bound to the parameters.
     lane.barrier(VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
-                 VK_ACCESS_SHADER_READ_BIT);
+                 VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
   }
 
   void record_download(Lane& lane, const Buffer& device, const ChunkMemory& memory) {

@@ -132,8 +132,9 @@ void Recording::record_chunk(Session& session, const AttentionProblem& whole, co
                 VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
                 VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT);
   device.vk().CmdUpdateBuffer(lane_.current(), tensors[kBindParams].buffer, 0, sizeof bound.params, &bound.params);
+  // Written too: what a module declares and this call lacks is bound to the parameters.
   lane_.barrier(VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
-                VK_ACCESS_SHADER_READ_BIT);
+                VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
   record_program(lane_, session.pipelines(), program, bound, kSubmissionSeconds,
                  session.tflops_for(problem_flops(chunk.problem)));
 }
