@@ -9,6 +9,7 @@
 
 #include "core/format.hpp"
 #include "vulkan/device_query.hpp"
+#include "vulkan/memory_path.hpp"
 #include "vulkan/recording.hpp"
 
 namespace aule::vulkan {
@@ -24,14 +25,15 @@ constexpr std::size_t kMaxRecordings = 64;
 class DeviceMemory final : public ContextMemory {
  public:
   DeviceMemory(Device& device, std::int64_t bytes)
-      : buffer_(device, std::max<std::int64_t>(bytes, 16), BufferUse::kDevice) {
+      : buffer_(device, std::max<std::int64_t>(bytes, 16), BufferUse::kDevice),
+        readable_(memory_path(device.info(), bytes).map_outputs) {
     set_block(buffer_.handle(), 0, buffer_.bytes());
   }
   /// A caller's buffer.
   DeviceMemory(VkBuffer buffer, std::int64_t offset, std::int64_t bytes) { set_block(buffer, offset, bytes); }
 
   void* address() const override { return const_cast<char*>(block.address); }
-  void* mapped() const override { return buffer_.mapped(); }
+  void* mapped() const override { return readable_ ? buffer_.mapped() : nullptr; }
   const Buffer& buffer() const { return buffer_; }
 
   MemoryBlock block;
@@ -45,6 +47,7 @@ class DeviceMemory final : public ContextMemory {
   }
 
   Buffer buffer_;
+  bool readable_ = false;  ///< by the host at the speed of its own memory; a BAR is not
 };
 
 /// Everything that a recording depends on, as words.
@@ -147,8 +150,14 @@ class VulkanContextDevice final : public ContextDevice {
 
   void upload(ContextMemory& memory, const char* data, std::span<const CopyRun> runs) override {
     auto& target = static_cast<DeviceMemory&>(memory);
-    if (char* mapped = target.buffer().mapped()) {
-      session_->device().wait(target.block.last_use);
+    Device& device = session_->device();
+    std::int64_t bytes = 0;
+    for (const CopyRun& run : runs) bytes += run.bytes;
+    const MemoryPath path = memory_path(device.info(), bytes);
+    // A card's copy waits for earlier calls by itself; the host's writes would have to wait here.
+    const bool direct = path.map_inputs && (path.map_outputs || device.reached(target.block.last_use));
+    if (char* mapped = direct ? target.buffer().mapped() : nullptr) {
+      device.wait(target.block.last_use);
       for (const CopyRun& run : runs) {
         std::copy_n(data + run.host, run.bytes, mapped + run.offset);
         target.buffer().flush(run.offset, run.bytes);
@@ -167,8 +176,7 @@ class VulkanContextDevice final : public ContextDevice {
 
   void download(ContextMemory& memory, char* data, std::span<const CopyRun> runs) override {
     auto& source = static_cast<DeviceMemory&>(memory);
-    const DeviceInfo& info = session_->device().info();
-    if (source.buffer().mapped() != nullptr && info.kind != DeviceKind::kDiscreteGpu) {
+    if (source.mapped() != nullptr) {
       session_->device().wait(source.block.last_use);
       for (const CopyRun& run : runs) {
         source.buffer().invalidate(run.offset, run.bytes);

@@ -93,7 +93,8 @@ std::vector<Chunk> make_chunks(const AttentionProblem& problem,
       const std::int64_t middle = low + (high - low + 1) / 2;
       good(middle) ? low = middle : high = middle - 1;
     }
-    return low;
+    const std::int64_t count = (most + low - 1) / std::max<std::int64_t>(low, 1);
+    return (most + count - 1) / std::max<std::int64_t>(count, 1);  // as many, all of about one size
   };
   std::int64_t batches = 1, heads = problem.heads_kv;
   if (fits(part(1, problem.heads_kv))) {

@@ -54,6 +54,11 @@ class Session {
   double tflops_for(double flops);
   void note_rate(double flops, double seconds);
 
+  /// Whether the driver took host memory as its own. Once it refused, nobody asks again.
+  void note_import(bool taken) { (taken ? imports_ : refusals_) += 1; }
+  bool imports_refused() const { return refusals_ > 0; }
+  int imports() const { return imports_; }
+
  private:
   void give_back(std::unique_ptr<Lane> lane);
   void load_rates();
@@ -63,6 +68,7 @@ class Session {
   mutable std::mutex mutex_;
   std::vector<std::unique_ptr<Lane>> idle_;
   std::atomic<double> tflops_;
+  std::atomic<int> imports_{0}, refusals_{0};
   std::mutex rates_mutex_;
   MachineRates rates_;
   std::atomic<bool> rates_known_{false}, measuring_{false};

@@ -9,6 +9,7 @@
 #include "vulkan/context.hpp"
 #include "vulkan/host_call.hpp"
 #include "vulkan/host_cost.hpp"
+#include "vulkan/memory_path.hpp"
 #include "vulkan/planner.hpp"
 #include "vulkan/profile.hpp"
 #include "vulkan/session.hpp"
@@ -69,6 +70,10 @@ std::string cost_notes(const AttentionProblem& problem, const MachineRates& rate
          "\n";
 }
 
+std::string memory_note(const DeviceInfo& info, const std::string& more) {
+  return "  memory     " + describe_memory(info) + more + "\n";
+}
+
 /// A recorded device.
 class ProfileBackend final : public Backend {
  public:
@@ -78,7 +83,7 @@ class ProfileBackend final : public Backend {
   std::string details() const override { return "recorded: " + describe(info_); }
   PlanResult plan(const AttentionProblem& problem) const override { return plan_on(info_, problem); }
   std::string notes(const AttentionProblem& problem) const override {
-    return cost_notes(problem, assumed_rates(info_, num_threads()));
+    return memory_note(info_, "") + cost_notes(problem, assumed_rates(info_, num_threads()));
   }
   void run_forward(const Plan&, const AttentionProblem&, const AttentionArgs&) override { refuse(); }
   void run_backward(const Plan&, const AttentionProblem&, const AttentionArgs&) override { refuse(); }
@@ -129,7 +134,14 @@ class VulkanBackend final : public Backend {
     find_device();
     if (!reason_.empty()) return {};
     try {
-      return cost_notes(problem, session()->known_rates());
+      const std::shared_ptr<Session> session = this->session();
+      std::string imports;
+      if (session->imports_refused()) {
+        imports = "; the driver refused to import host memory: copied";
+      } else if (session->imports() > 0) {
+        imports = ", " + std::to_string(session->imports()) + " times so far";
+      }
+      return memory_note(info_, imports) + cost_notes(problem, session->known_rates());
     } catch (const Error&) {
       return {};
     }
