@@ -10,6 +10,7 @@
 #include "core/format.hpp"
 #include "vulkan/device_query.hpp"
 #include "vulkan/memory_path.hpp"
+#include "vulkan/parts.hpp"
 #include "vulkan/recording.hpp"
 
 namespace aule::vulkan {
@@ -42,6 +43,7 @@ class DeviceMemory final : public ContextMemory {
   void set_block(VkBuffer buffer, std::int64_t offset, std::int64_t bytes) {
     const std::int64_t span = (bytes + 2 * kAddressUnit - 1) / kAddressUnit * kAddressUnit;
     const std::uintptr_t address = next_address.fetch_add(static_cast<std::uintptr_t>(span));
+    block.owner = this;
     block.address = reinterpret_cast<const char*>(address);  // NOLINT(performance-no-int-to-ptr)
     block.buffer = buffer, block.offset = offset, block.bytes = bytes;
   }
@@ -49,6 +51,22 @@ class DeviceMemory final : public ContextMemory {
   Buffer buffer_;
   bool readable_ = false;  ///< by the host at the speed of its own memory; a BAR is not
 };
+
+constexpr View4 AttentionArgs::* kViews[] = {&AttentionArgs::q,
+                                             &AttentionArgs::k,
+                                             &AttentionArgs::v,
+                                             &AttentionArgs::out,
+                                             &AttentionArgs::lse,
+                                             &AttentionArgs::mask,
+                                             &AttentionArgs::alibi_slopes,
+                                             &AttentionArgs::sinks,
+                                             &AttentionArgs::dout,
+                                             &AttentionArgs::dlse,
+                                             &AttentionArgs::dq,
+                                             &AttentionArgs::dk,
+                                             &AttentionArgs::dv,
+                                             &AttentionArgs::dmask,
+                                             &AttentionArgs::dsinks};
 
 /// Everything that a recording depends on, as words.
 struct CallKey {
@@ -79,12 +97,11 @@ CallKey make_key(const AttentionCall& call) {
     add(value);
   for (const double value : {p.scale, p.softcap, p.dropout_p}) add(value);
   for (const AttentionArgs& args : call.slices) {
-    for (const View4* view :
-         {&args.q, &args.k, &args.v, &args.out, &args.lse, &args.mask, &args.alibi_slopes, &args.sinks, &args.dout,
-          &args.dlse, &args.dq, &args.dk, &args.dv, &args.dmask, &args.dsinks}) {
-      add(view->data);
-      if (view->data == nullptr) continue;
-      for (const std::int64_t stride : view->stride) add(stride);
+    for (const View4 AttentionArgs::* member : kViews) {
+      const View4& view = args.*member;
+      add(view.data);
+      if (view.data == nullptr) continue;
+      for (const std::int64_t stride : view.stride) add(stride);
     }
     for (const std::int64_t size : args.dmask_size) add(size);
     add(args.dropout_seed);
@@ -201,6 +218,9 @@ class VulkanContextDevice final : public ContextDevice {
     CallKey key = make_key(call);
     if (const auto found = by_key_.find(key); found != by_key_.end()) {
       recordings_.splice(recordings_.begin(), recordings_, found->second);
+    } else if (!fits_in_place(session_->device().info(), call, finder())) {
+      run_through_host(call);
+      return;
     } else {
       collect();
       auto recording = std::make_unique<Recording>(*session_, call, finder());
@@ -238,6 +258,37 @@ class VulkanContextDevice final : public ContextDevice {
     if (after == blocks_.begin()) return nullptr;
     MemoryBlock* block = std::prev(after)->second;
     return static_cast<const char*>(address) - block->address < block->bytes ? block : nullptr;
+  }
+
+  /// A call with a tensor that no binding holds: as one on tensors of the host, which is cut further. Waits.
+  void run_through_host(const AttentionCall& call) {
+    synchronize();
+    std::map<MemoryBlock*, std::vector<char>> copies;  // of what the host does not reach
+    const auto whole = [](const MemoryBlock& block) { return CopyRun{0, 0, block.bytes}; };
+    const auto to_host = [&](View4& view) {
+      if (!view) return;
+      MemoryBlock* block = find(view.data);
+      char* data = static_cast<char*>(block->owner->mapped());
+      if (data == nullptr) {
+        std::vector<char>& copy = copies[block];
+        if (copy.empty()) {
+          copy.resize(static_cast<std::size_t>(block->bytes));
+          const CopyRun run = whole(*block);
+          download(*block->owner, copy.data(), {&run, 1});
+        }
+        data = copy.data();
+      }
+      view.data = data + (static_cast<const char*>(view.data) - block->address);
+    };
+    for (AttentionArgs args : call.slices) {
+      for (View4 AttentionArgs::* view : kViews) to_host(args.*view);
+      run_on_host_memory(*session_, call.problem, args);
+    }
+    // Inputs come back as they went.
+    for (const auto& [block, copy] : copies) {
+      const CopyRun run = whole(*block);
+      upload(*block->owner, copy.data(), {&run, 1});
+    }
   }
 
   std::list<Kept>::iterator drop(std::list<Kept>::iterator kept) {

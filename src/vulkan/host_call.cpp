@@ -41,8 +41,9 @@ struct InFlight {
 
 class HostCall {
  public:
-  HostCall(Session& session, const VulkanConfig& config, const AttentionProblem& problem, const AttentionArgs& args)
-      : session_(session), config_(config), problem_(problem), args_(args) {
+  HostCall(Session& session, const VulkanConfig& config, const AttentionProblem& problem, const AttentionArgs& args,
+           const Placement* placement)
+      : session_(session), config_(config), problem_(problem), args_(args), placement_(placement) {
     const DeviceInfo& info = session.device().info();
     set_imports(session.imports_refused() ? ImportMode::kNone : memory_path(info, 0).imports);
     const ChunkMemory whole = lay_out({problem, 0, 0}, program(problem), args, imports_);
@@ -79,6 +80,10 @@ class HostCall {
     numbers.batch_head_stride = problem_.heads_q;
     numbers.batch_head = static_cast<std::uint64_t>((args_.batch_offset + chunk.first_batch) * problem_.heads_q +
                                                     chunk.first_head_kv * problem_.group_size());
+    if (placement_ != nullptr) {
+      numbers.batch_head = placement_->batch_head;
+      numbers.first_query = placement_->first_query, numbers.first_key = placement_->first_key;
+    }
     return numbers;
   }
 
@@ -275,6 +280,7 @@ class HostCall {
   const VulkanConfig& config_;
   const AttentionProblem& problem_;
   const AttentionArgs& args_;
+  const Placement* placement_;
   ImportRule imports_;
   MemoryPath path_;
   ChunkLimits limits_;
@@ -284,9 +290,9 @@ class HostCall {
 }  // namespace
 
 void run_on_host_tensors(Session& session, const VulkanConfig& config, const AttentionProblem& problem,
-                         const AttentionArgs& args) {
+                         const AttentionArgs& args, const Placement* placement) {
   if (problem.batch == 0 || problem.heads_kv == 0) return;
-  HostCall(session, config, problem, args).run();
+  HostCall(session, config, problem, args, placement).run();
   session.pipelines().save();
 }
 

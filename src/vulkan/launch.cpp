@@ -48,7 +48,9 @@ void set_numbers(kernels::AttentionParams& params, const CallNumbers& numbers) {
   params.batch_head_low = static_cast<std::uint32_t>(numbers.batch_head);
   params.batch_head_high = static_cast<std::uint32_t>(numbers.batch_head >> 32);
   params.batch_head_stride = narrow(numbers.batch_head_stride);
-  params.accumulate = numbers.accumulate ? 1 : 0;
+  params.accumulate = (numbers.add_dmask ? 1 : 0) + (numbers.add_dsinks ? 2 : 0);
+  params.first_query = narrow(numbers.first_query);
+  params.first_key = narrow(numbers.first_key);
   params.dmask_size_0 = narrow(numbers.dmask_size[0]);
   params.dmask_size_1 = narrow(numbers.dmask_size[1]);
   params.dmask_size_2 = narrow(numbers.dmask_size[2]);

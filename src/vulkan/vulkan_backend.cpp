@@ -7,9 +7,9 @@
 #include "core/dispatch.hpp"
 #include "core/format.hpp"
 #include "vulkan/context.hpp"
-#include "vulkan/host_call.hpp"
 #include "vulkan/host_cost.hpp"
 #include "vulkan/memory_path.hpp"
+#include "vulkan/parts.hpp"
 #include "vulkan/planner.hpp"
 #include "vulkan/profile.hpp"
 #include "vulkan/session.hpp"
@@ -51,12 +51,22 @@ std::string describe(const DeviceInfo& info) {
 }
 
 PlanResult plan_on(const DeviceInfo& info, const AttentionProblem& problem) {
-  const auto result = make_config(problem, info);
-  if (const Rejection* rejection = std::get_if<Rejection>(&result)) return *rejection;
+  auto result = make_config(problem, info);
+  AttentionProblem planned = problem;
+  std::string parts_text;
+  if (const Rejection* rejection = std::get_if<Rejection>(&result)) {
+    const std::optional<PartSizes> parts = find_parts(problem, info.gpu);
+    if (!parts) return *rejection;
+    planned = part_problem(problem, *parts);
+    result = make_config(planned, info);
+    if (std::holds_alternative<Rejection>(result)) return std::get<Rejection>(result);
+    parts_text = ", heads in parts of " + std::to_string(planned.seq_q) + " queries x " +
+                 std::to_string(planned.seq_k) + " keys";
+  }
   const VulkanConfig& config = std::get<VulkanConfig>(result);
-  const Program program = make_program(problem, config, true);
+  const Program program = make_program(planned, config, true);
   Plan plan;
-  plan.kernel = plan_name(problem, config);
+  plan.kernel = plan_name(planned, config) + parts_text;
   plan.kernel_id = static_cast<int>(config.kernel);
   plan.config.block_q = config.tiling.block_q, plan.config.block_k = config.tiling.block_k;
   plan.config.splits = static_cast<int>(config.splits);
@@ -165,10 +175,7 @@ class VulkanBackend final : public Backend {
 
  private:
   void run(const AttentionProblem& problem, const AttentionArgs& args) {
-    const std::shared_ptr<Session> session = this->session();
-    VulkanConfig config = std::get<VulkanConfig>(make_config(problem, info_));
-    set_outputs(config.outputs, args);
-    run_on_host_tensors(*session, config, problem, args);
+    run_on_host_memory(*session(), problem, args);
   }
 
   /// A software device runs only if asked for by name.
