@@ -39,9 +39,14 @@ struct GpuTraits {
   bool dot_product = false;    ///< pairs of fp16 products added to fp32 by one instruction
   bool device_scope = false;   ///< the Vulkan memory model with device scope
   bool mapped_memory = false;  ///< the device's own memory can be mapped: integrated, software, resizable BAR
+  bool mapped_cached = false;  ///< the host reads what is mapped through its caches
   bool host_import = false;    ///< host memory can be bound to buffers (VK_EXT_external_memory_host)
+  std::int64_t import_alignment = 4096;  ///< of such memory: minImportedHostPointerAlignment
+  int copy_queues = 0;                   ///< queues of a family that only copies
   bool portability = false;    ///< VK_KHR_portability_subset
-  double tflops = 0;           ///< fp32 rate that work is cut by, a low estimate
+  double tflops = 0;           ///< fp32 rate that work is cut by until it was measured, a low estimate
+  /// As host tensors see the device, where that was recorded: GB/s with packing, and fp32 TFLOPS; 0: it was not.
+  double bus_gbps = 0, host_tflops = 0;
   std::vector<MatrixShape> matrix_shapes;
 };
 
@@ -94,6 +99,11 @@ class Backend {
   /// Why this back end, though it may run the problem, leaves it to the ones behind it unless it is asked for by name;
   /// empty: it does not.
   virtual std::string avoided(const AttentionProblem& problem) const {
+    (void)problem;
+    return {};
+  }
+  /// Further lines of explain() where this back end was chosen, each "  name       text\n".
+  virtual std::string notes(const AttentionProblem& problem) const {
     (void)problem;
     return {};
   }

@@ -47,6 +47,13 @@ void for_each_member(Device& device, const Visitor& visit) {
   visit("portability", gpu.portability);
   visit("tflops", gpu.tflops);
   visit("matrix_shapes", gpu.matrix_shapes);
+  // What older profiles lack: written where it is not the usual.
+  const GpuTraits usual;
+  visit.optional("mapped_cached", gpu.mapped_cached, usual.mapped_cached);
+  visit.optional("import_alignment", gpu.import_alignment, usual.import_alignment);
+  visit.optional("copy_queues", gpu.copy_queues, usual.copy_queues);
+  visit.optional("bus_gbps", gpu.bus_gbps, usual.bus_gbps);
+  visit.optional("host_tflops", gpu.host_tflops, usual.host_tflops);
 }
 
 class Reader {
@@ -55,14 +62,22 @@ class Reader {
 
   template <class Member>
   void operator()(const char* name, Member& member) const {
-    const JsonValue* found = nullptr;
-    for (const auto& [key, value] : object_)
-      if (key == name) found = &value;
+    const JsonValue* found = find(name);
     if (found == nullptr) fail(name, "a value");
     read(name, *found, member);
   }
+  template <class Member>
+  void optional(const char* name, Member& member, const Member&) const {
+    if (const JsonValue* found = find(name)) read(name, *found, member);
+  }
 
  private:
+  const JsonValue* find(const std::string& name) const {
+    for (const auto& [key, value] : object_)
+      if (key == name) return &value;
+    return nullptr;
+  }
+
   [[noreturn]] void fail(const std::string& name, const std::string& expected) const {
     throw Error(ErrorCode::kInvalidArgument, "profile " + profile_ + ", " + name + ": expected " + expected);
   }
@@ -129,6 +144,10 @@ class Writer {
   void operator()(const char* name, const Member& member) const {
     text_ += (text_.size() > 2 ? ",\n  \"" : "  \"") + std::string(name) + "\": ";
     write(member);
+  }
+  template <class Member>
+  void optional(const char* name, const Member& member, const Member& usual) const {
+    if (member != usual) (*this)(name, member);
   }
 
  private:

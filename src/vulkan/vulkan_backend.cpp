@@ -7,8 +7,9 @@
 #include "core/dispatch.hpp"
 #include "core/format.hpp"
 #include "vulkan/context.hpp"
-#include "vulkan/host_call.hpp"
 #include "vulkan/host_cost.hpp"
+#include "vulkan/memory_path.hpp"
+#include "vulkan/parts.hpp"
 #include "vulkan/planner.hpp"
 #include "vulkan/profile.hpp"
 #include "vulkan/session.hpp"
@@ -50,18 +51,37 @@ std::string describe(const DeviceInfo& info) {
 }
 
 PlanResult plan_on(const DeviceInfo& info, const AttentionProblem& problem) {
-  const auto result = make_config(problem, info);
-  if (const Rejection* rejection = std::get_if<Rejection>(&result)) return *rejection;
+  auto result = make_config(problem, info);
+  AttentionProblem planned = problem;
+  std::string parts_text;
+  if (const Rejection* rejection = std::get_if<Rejection>(&result)) {
+    const std::optional<PartSizes> parts = find_parts(problem, info.gpu);
+    if (!parts) return *rejection;
+    planned = part_problem(problem, *parts);
+    result = make_config(planned, info);
+    if (std::holds_alternative<Rejection>(result)) return std::get<Rejection>(result);
+    parts_text = ", heads in parts of " + std::to_string(planned.seq_q) + " queries x " +
+                 std::to_string(planned.seq_k) + " keys";
+  }
   const VulkanConfig& config = std::get<VulkanConfig>(result);
-  const Program program = make_program(problem, config, true);
+  const Program program = make_program(planned, config, true);
   Plan plan;
-  plan.kernel = plan_name(problem, config);
+  plan.kernel = plan_name(planned, config) + parts_text;
   plan.kernel_id = static_cast<int>(config.kernel);
   plan.config.block_q = config.tiling.block_q, plan.config.block_k = config.tiling.block_k;
   plan.config.splits = static_cast<int>(config.splits);
   for (const KernelPass& pass : program.passes) plan.tasks += pass.tasks;
   plan.workspace_bytes = program.workspace_bytes + program.workspace2_bytes;
   return plan;
+}
+
+std::string cost_notes(const AttentionProblem& problem, const MachineRates& rates) {
+  return "  cost       " + to_string(host_cost(problem, rates, num_threads())) + "\n  rates      " + to_string(rates) +
+         "\n";
+}
+
+std::string memory_note(const DeviceInfo& info, const std::string& more) {
+  return "  memory     " + describe_memory(info) + more + "\n";
 }
 
 /// A recorded device.
@@ -72,6 +92,9 @@ class ProfileBackend final : public Backend {
   const DeviceInfo& device() const override { return info_; }
   std::string details() const override { return "recorded: " + describe(info_); }
   PlanResult plan(const AttentionProblem& problem) const override { return plan_on(info_, problem); }
+  std::string notes(const AttentionProblem& problem) const override {
+    return memory_note(info_, "") + cost_notes(problem, assumed_rates(info_, num_threads()));
+  }
   void run_forward(const Plan&, const AttentionProblem&, const AttentionArgs&) override { refuse(); }
   void run_backward(const Plan&, const AttentionProblem&, const AttentionArgs&) override { refuse(); }
 
@@ -106,8 +129,32 @@ class VulkanBackend final : public Backend {
   std::string avoided(const AttentionProblem& problem) const override {
     if (std::string reason = software_reason(); !reason.empty()) return reason;
     if (!reason_.empty()) return "";  // plan() says why
-    const HostCost cost = host_cost(problem, info_, num_threads());
-    return cost.cpu < cost.gpu ? to_string(cost) : "";
+    const HostCost extreme = extreme_cost(problem, num_threads());
+    if (extreme.cpu < extreme.gpu) return to_string(extreme) + ", were it the fastest of all";
+    try {
+      const MachineRates rates = session()->rates();
+      const HostCost cost = host_cost(problem, rates, num_threads());
+      return cost.cpu < cost.gpu ? to_string(cost) + "; " + to_string(rates) : "";
+    } catch (const Error& error) {
+      return error.what();  // the device has gone
+    }
+  }
+
+  std::string notes(const AttentionProblem& problem) const override {
+    find_device();
+    if (!reason_.empty()) return {};
+    try {
+      const std::shared_ptr<Session> session = this->session();
+      std::string imports;
+      if (session->imports_refused()) {
+        imports = "; the driver refused to import host memory: copied";
+      } else if (session->imports() > 0) {
+        imports = ", " + std::to_string(session->imports()) + " times so far";
+      }
+      return memory_note(info_, imports) + cost_notes(problem, session->known_rates());
+    } catch (const Error&) {
+      return {};
+    }
   }
 
   std::unique_ptr<ContextDevice> make_context(const std::string& device, bool wanted) override {
@@ -128,10 +175,7 @@ class VulkanBackend final : public Backend {
 
  private:
   void run(const AttentionProblem& problem, const AttentionArgs& args) {
-    const std::shared_ptr<Session> session = this->session();
-    VulkanConfig config = std::get<VulkanConfig>(make_config(problem, info_));
-    set_outputs(config.outputs, args);
-    run_on_host_tensors(*session, config, problem, args);
+    run_on_host_memory(*session(), problem, args);
   }
 
   /// A software device runs only if asked for by name.

@@ -32,7 +32,7 @@ struct Fakes {
   PFN_vkAllocateMemory allocate = nullptr;
   PFN_vkQueueSubmit submit = nullptr;
   int fail_allocations = 0, fail_submits = 0;
-  int allocations = 0, devices = 0;
+  int allocations = 0, devices = 0, refusals = 0;
   bool hang = false;
 };
 Fakes fakes;
@@ -159,6 +159,11 @@ VKAPI_ATTR VkResult VKAPI_CALL no_devices(VkInstance, std::uint32_t* count, VkPh
   *count = 0;
   return VK_SUCCESS;
 }
+VKAPI_ATTR VkResult VKAPI_CALL no_import(VkDevice, VkExternalMemoryHandleTypeFlagBits, const void*,
+                                         VkMemoryHostPointerPropertiesEXT*) {
+  ++fakes.refusals;
+  return VK_ERROR_INVALID_EXTERNAL_HANDLE;
+}
 VKAPI_ATTR VkResult VKAPI_CALL bad_cache(VkDevice device, const VkPipelineCacheCreateInfo* info,
                                          const VkAllocationCallbacks* callbacks, VkPipelineCache* cache) {
   if (info->initialDataSize > 0) return VK_ERROR_INITIALIZATION_FAILED;
@@ -272,6 +277,20 @@ TEST_CASE("vulkan faults: corrupted pipeline caches are ignored") {
   CHECK(run(*make_vulkan_backend()) < 1e-5);
   fs::remove_all(folder);
   before.empty() ? unsetenv("AULE_CACHE_DIR") : setenv("AULE_CACHE_DIR", before.c_str(), 1);
+}
+
+TEST_CASE("vulkan faults: a driver that refuses to import host memory is asked once, and the call copies") {
+  if (!has_device()) return;
+  const Scope scope(true);
+  fakes.replaced["vkGetMemoryHostPointerPropertiesEXT"] = plain(&no_import);
+  hooks().smallest_import = 1;
+  const std::shared_ptr<Backend> backend = make_vulkan_backend();
+  if (!backend->device().gpu.host_import) return;
+  for (int i = 0; i < 3; ++i) CHECK(run(*backend) < 1e-5);
+  CHECK(fakes.refusals == 1);
+  CHECK(contains(
+      backend->notes(make_problem(shape({2, 8, 64}), shape({2, 8, 64}), shape({2, 8, 64}), {}, aule::Pass::kForward)),
+      "the driver refused to import host memory: copied"));
 }
 
 TEST_CASE("vulkan faults: calls allocate nothing once they have run, 10,000 buffers leave nothing") {

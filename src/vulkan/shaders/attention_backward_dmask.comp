@@ -31,7 +31,7 @@ bool sums_queries, sums_keys;
 void write_mask(int query, int key, float value) {
   if (params.splits == 1) {
     int index = element_index(params.dmask, mask_batch, mask_head) + query * params.dmask.row + key * params.dmask.column;
-    dmask[index] = params.accumulate != 0 ? dmask[index] + value : value;
+    dmask[index] = (params.accumulate & 1) != 0 ? dmask[index] + value : value;
     return;
   }
   int element = ((mask_batch * params.dmask_size_1 + mask_head) * params.dmask_size_2 + query) * params.dmask_size_3 + key;
