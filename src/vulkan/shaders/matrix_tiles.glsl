@@ -29,7 +29,6 @@ const int ELEMENTS = TILE_M * TILE_N / int(SUBGROUP_SIZE);  // of a matrix in on
 const int HELD = QUERY_TILES < DEPTH_TILES ? QUERY_TILES : DEPTH_TILES;
 
 // Shared memory in 16-byte pieces. A row has one piece more than it needs: without, rows begin in the same bank.
-#define PIECE 8  // elements of 16 bits
 const int K_PITCH = HEAD_DIM_QK / PIECE + 1;
 const int V_PITCH = HEAD_DIM_V / PIECE + 1;
 const int Q_PITCH = (HEAD_DIM_QK - HELD * TILE_N) / PIECE + 1;
@@ -91,41 +90,6 @@ void begin_task(int task) {
   k_head = element_index(params.k, batch_index, head_kv);
   v_head = element_index(params.v, batch_index, head_kv);
   head_rules = head_scores(batch_index, head_index);
-}
-
-// 8 elements of a row from `column` on, zeros from `columns` on.
-#define AULE_READS8(NAME, BINDING)                                                                             \
-  layout(std430, set = 0, binding = BINDING) readonly buffer NAME##Elements { ELEMENT NAME##_elements[]; };    \
-  layout(std430, set = 0, binding = BINDING) readonly buffer NAME##Pieces { uvec4 NAME##_pieces[]; };          \
-  uvec4 load8_##NAME(int row, int column_stride, int column, int columns) {                                    \
-    uvec4 x = uvec4(0u);                                                                                       \
-    if (VECTOR_LOADS != 0) {                                                                                   \
-      if (column < columns) x = NAME##_pieces[(row + column) >> 3];                                            \
-    } else {                                                                                                   \
-      [[unroll]] for (int i = 0; i < PIECE; ++i) {                                                             \
-        if (column + i < columns)                                                                              \
-          x[i >> 1] |= uint(NAME##_elements[row + (column + i) * column_stride]) << (16 * (i & 1));            \
-      }                                                                                                        \
-    }                                                                                                          \
-    return x;                                                                                                  \
-  }
-AULE_READS8(q, AULE_BINDING_Q)
-AULE_READS8(k, AULE_BINDING_K)
-AULE_READS8(v, AULE_BINDING_V)
-
-layout(std430, set = 0, binding = AULE_BINDING_OUT) writeonly buffer OutElements { ELEMENT out_elements[]; };
-layout(std430, set = 0, binding = AULE_BINDING_OUT) writeonly buffer OutPieces { uvec4 out_pieces[]; };
-layout(std430, set = 0, binding = AULE_BINDING_LSE) writeonly buffer LseElements { float lse_elements[]; };
-
-void store8_out(int row, int column_stride, int column, int columns, vec4 low, vec4 high) {
-  if (VECTOR_LOADS != 0) {
-    if (column < columns) out_pieces[(row + column) >> 3] = uvec4(to_element4(low), to_element4(high));
-  } else {
-    [[unroll]] for (int i = 0; i < PIECE; ++i) {
-      if (column + i < columns)
-        out_elements[row + (column + i) * column_stride] = to_element(i < 4 ? low[i & 3] : high[i & 3]);
-    }
-  }
 }
 
 // Invocations beside each other take the pieces of a row; a power of two of them, so that an invocation's column stays.
