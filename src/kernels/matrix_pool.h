@@ -23,7 +23,9 @@ const int INVOCATIONS = SUBGROUPS * int(SUBGROUP_SIZE);
 const int HELD = QUERY_TILES < DEPTH_TILES ? QUERY_TILES : DEPTH_TILES;
 
 // A row has one piece more than it needs: without, rows begin in the same bank.
-const int PIECE = 8;  // elements of 16 bits
+#ifndef PIECE
+#define PIECE 8  // elements of 16 bits
+#endif
 const int K_PITCH = HEAD_DIM_QK / PIECE + 1;
 const int V_PITCH = HEAD_DIM_V / PIECE + 1;
 const int Q_PITCH = (HEAD_DIM_QK - HELD * TILE_N) / PIECE + 1;

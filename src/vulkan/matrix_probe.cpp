@@ -1,5 +1,6 @@
 #include "vulkan/matrix_probe.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -96,6 +97,26 @@ MatrixMap matrix_map(const aule::MatrixShape& shape, int subgroup, const LaneMap
   plain.accumulators_in_b = map.accumulators_in_b;
   plain.key_order = map.key_order, plain.swap_distances = map.swap_distances;
   return plain;
+}
+
+LaneMap lane_map(const MatrixMap& map) {
+  LaneMap lanes;
+  lanes.shape = {map.shape.m, map.shape.n, map.shape.k};
+  for (const LaneMapKind kind : {LaneMapKind::kAccumulatorIsA, LaneMapKind::kAccumulatorIsB,
+                                 LaneMapKind::kAccumulatorIsBReordered, LaneMapKind::kAccumulatorIsPartOfB}) {
+    if (map.kind == name(kind)) lanes.kind = kind;
+  }
+  if (lanes.kind == LaneMapKind::kUnknown) return lanes;
+  const auto place = [](int bits) { return Place{bits & 0xff, bits >> 8}; };
+  BitMap bits;
+  for (std::size_t i = 0; i < std::min(bits.lane.size(), map.lane_bits.size()); ++i)
+    bits.lane[i] = place(map.lane_bits[i]);
+  for (std::size_t i = 0; i < std::min(bits.element.size(), map.element_bits.size()); ++i)
+    bits.element[i] = place(map.element_bits[i]);
+  lanes.accumulator = bits;
+  lanes.accumulators_in_b = map.accumulators_in_b;
+  lanes.key_order = map.key_order, lanes.swap_distances = map.swap_distances;
+  return lanes;
 }
 
 std::vector<MatrixMap> find_matrix_maps(Device& device, PipelineCache& pipelines) {

@@ -16,6 +16,8 @@ std::vector<int> matrix_subgroups(const GpuTraits& gpu);
 
 /// What a plan needs of a classified map, as plain data.
 MatrixMap matrix_map(const aule::MatrixShape& shape, int subgroup, const LaneMap& map);
+/// And back.
+LaneMap lane_map(const MatrixMap& map);
 
 /// The maps of every shape with 16-bit operands and fp32 accumulators, in each of matrix_subgroups(). A shape that the
 /// driver offers and does not run is left out. Never throws.

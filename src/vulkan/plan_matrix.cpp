@@ -1,10 +1,12 @@
 // Tiles of attention_forward_mma.comp: forward attention on matrix units. What a device's maps, the table's rows or the
 // problem are no match for goes to the kernels without matrix units, with the reason for explain().
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <string_view>
 
-#include "vulkan/lane_map.hpp"
+#include "vulkan/matrix_probe.hpp"
+#include "vulkan/plan_columns.hpp"
 #include "vulkan/planner.hpp"
 
 namespace aule::vulkan {
@@ -56,6 +58,7 @@ struct Pool {
   int TILE_M, TILE_N, ROW_TILES, KEY_STEP, QUERY_TILES, PIPELINE, MAP_KIND;
 #include "kernels/matrix_pool.h"
 };
+#undef PIECE
 
 constexpr int kAllInRegisters = 256;  // depth tiles of Q
 
@@ -93,10 +96,8 @@ Tiling make_tiling(const MatrixRow& row, const MatrixMap& map, const AttentionPr
 bool matches(const MatrixRow& row, const MatrixMap& map, const DeviceInfo& device) {
   const std::string_view family = row.family;
   if (family.empty() ? device.kind == DeviceKind::kSoftwareGpu : device.gpu.family != family) return false;
-  const bool known_b = map.kind != name(LaneMapKind::kUnknown) && map.kind != name(kRegisters);
-  if (known_b || map.shape.n != map.shape.k) return false;  // TILE_N is the depth, too
-  if (row.kind == kRegisters) return map.kind == name(kRegisters);
-  return !family.empty() || map.kind == name(LaneMapKind::kUnknown);
+  if (map.shape.n != map.shape.k) return false;  // TILE_N is the depth, too
+  return map.kind == name(row.kind) || (row.kind == kMemory && !family.empty());
 }
 
 /// Why the problem is none for matrix units; empty if it is one.
@@ -113,6 +114,39 @@ std::string shape_name(const MatrixMap& map) {
   return std::to_string(map.shape.m) + "x" + std::to_string(map.shape.n) + "x" + std::to_string(map.shape.k);
 }
 
+std::string note(const MatrixMap& map, const VulkanConfig& config, const char* way) {
+  return "matrices " + shape_name(map) + way + ", block " + std::to_string(config.tiling.block_q) + "x" +
+         std::to_string(config.tiling.block_k);
+}
+
+/// Where a lane owns a column of the accumulator.
+std::optional<VulkanConfig> fit_by_columns(const AttentionProblem& problem, const GpuTraits& gpu,
+                                           const MatrixMap& map) {
+  if (map.kind == name(kRegisters) || map.kind == name(kMemory)) return std::nullopt;
+  std::optional<VulkanConfig> config = fit_columns(problem, gpu, lane_map(map), map.subgroup);
+  if (config) config->note = note(map, *config, ", scores transposed");
+  return config;
+}
+
+/// Where it owns parts of rows, or where nobody knows.
+std::optional<VulkanConfig> fit_by_rows(const AttentionProblem& problem, const DeviceInfo& device,
+                                        const MatrixMap& map) {
+  const std::int64_t dim = std::max(problem.head_dim_qk, problem.head_dim_v);
+  for (const MatrixRow& row : kRows) {
+    if (dim > row.max_dim || !matches(row, map, device)) continue;
+    VulkanConfig config;
+    config.tiling = make_tiling(row, map, problem, device.gpu);
+    if (config.tiling.shared_bytes > device.gpu.shared_bytes ||
+        config.tiling.workgroup_size > device.gpu.max_workgroup_size)
+      continue;
+    config.row = row.family[0] == '\0' ? "any" : row.family;
+    config.shader = "attention_forward_mma";
+    config.note = note(map, config, row.kind == kRegisters ? "" : ", through shared memory");
+    return config;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::variant<VulkanConfig, Rejection> fit_matrix(const AttentionProblem& problem, const DeviceInfo& device) {
@@ -122,29 +156,15 @@ std::variant<VulkanConfig, Rejection> fit_matrix(const AttentionProblem& problem
   if (reason.empty() && gpu.matrix_maps.empty()) reason = "their lane maps are not known";
   if (reason.empty() && !gpu.subgroup_size_control) reason = "no subgroup size can be required";
   if (!reason.empty()) return Rejection{"no matrix units: " + reason};
-  const std::int64_t dim = std::max(problem.head_dim_qk, problem.head_dim_v);
-  bool map_fits = false, dim_fits = false;
-  for (const MatrixRow& row : kRows) {
+  for (const bool known : {true, false}) {
     for (const MatrixMap& map : gpu.matrix_maps) {
-      if (map.shape.input != problem.dtype || !matches(row, map, device)) continue;
-      map_fits = true;
-      if (dim > row.max_dim) continue;
-      dim_fits = true;
-      VulkanConfig config;
-      config.tiling = make_tiling(row, map, problem, gpu);
-      if (config.tiling.shared_bytes > gpu.shared_bytes || config.tiling.workgroup_size > gpu.max_workgroup_size)
-        continue;
-      config.row = row.family[0] == '\0' ? "any" : row.family;
-      config.shader = "attention_forward_mma";
-      config.note = "matrices " + shape_name(map) + (row.kind == kRegisters ? ", " : ", through shared memory, ") +
-                    "block " + std::to_string(config.tiling.block_q) + "x" + std::to_string(config.tiling.block_k);
-      return config;
+      if (map.shape.input != problem.dtype || (map.kind != name(kMemory)) != known) continue;
+      if (auto config = fit_by_columns(problem, gpu, map)) return *std::move(config);
+      if (auto config = fit_by_rows(problem, device, map)) return *std::move(config);
     }
   }
-  if (!map_fits) return Rejection{"no matrix units: no kernel for their lane maps"};
-  if (!dim_fits)
-    return Rejection{"no matrix units: head size " + std::to_string(dim) + " is too large for their kernel"};
-  return Rejection{"no matrix units: too little shared memory or too small workgroups"};
+  return Rejection{"no matrix units: no row of their kernels fits head sizes " + std::to_string(problem.head_dim_qk) +
+                   " and " + std::to_string(problem.head_dim_v) + ", lane map and shared memory"};
 }
 
 }  // namespace aule::vulkan

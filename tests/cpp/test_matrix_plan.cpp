@@ -66,7 +66,8 @@ TEST_CASE("matrix plans: what they do not reach, and why") {
     return config.note;
   };
   CHECK(note(prefill(128, DType::kFloat32), h100) == "no matrix units: float32 is no operand of theirs");
-  CHECK(note(prefill(576), h100) == "no matrix units: head size 576 is too large for their kernel");
+  CHECK(note(prefill(576), h100) ==
+        "no matrix units: no row of their kernels fits head sizes 576 and 576, lane map and shared memory");
   AttentionProblem few = prefill(128, DType::kFloat16, 7);
   few.heads_kv = 4, few.features |= kFeatureGqa;  // 28 rows: no decode
   CHECK(note(few, h100) == "no matrix units: seq_q 7 is less than 8");
@@ -80,8 +81,17 @@ TEST_CASE("matrix plans: what they do not reach, and why") {
   device.gpu.subgroup_size_control = false;
   CHECK(note(prefill(), device) == "no matrix units: no subgroup size can be required");
   device = h100;
-  for (MatrixMap& map : device.gpu.matrix_maps) map.kind = name(LaneMapKind::kAccumulatorIsB), map.shape.m = 8;
-  CHECK(note(prefill(), device) == "no matrix units: no kernel for their lane maps");
+  for (MatrixMap& map : device.gpu.matrix_maps) map.shape.n = 8;
+  CHECK(contains(note(prefill(), device), "no matrix units: no row of their kernels fits head sizes 128 and 128"));
+}
+
+TEST_CASE("matrix plans: lanes that own a column get the transposed kernel") {
+  for (const char* name : {"rx7900xtx", "rx9070", "arc_b580"}) {
+    CAPTURE(name);
+    const VulkanConfig config = config_of(prefill(64), load_profile(name));
+    CHECK(config.shader == "attention_forward_mma_columns");
+    CHECK(contains(config.note, "scores transposed"));
+  }
 }
 
 TEST_CASE("matrix plans: a map of no known kind goes through shared memory") {
@@ -128,6 +138,7 @@ TEST_CASE("matrix maps: as plain data there and back, and the sizes that are ask
   CHECK(parse_matrix_maps(write_matrix_maps({}), "x").empty());
   CHECK(contains(caught([] { parse_matrix_maps("{\"matrix_maps\": [[1]]}", "x"); }).what(), "rows of m, n, k"));
   CHECK(matrix_map({16, 16, 16}, 32, LaneMap{}).kind == "unknown");
+  CHECK(matrix_map(plain.shape, 32, lane_map(plain)) == plain);
   CHECK(matrix_subgroups(load_profile("rx7900xtx").gpu) == std::vector<int>{32, 64});
   CHECK(matrix_subgroups(load_profile("arc_a770").gpu) == std::vector<int>{8});
   CHECK(matrix_subgroups(load_profile("h100").gpu) == std::vector<int>{32});

@@ -21,39 +21,11 @@
 #include "element.glsl"
 #include "score.glsl"
 #include "matrix_map.glsl"
+#include "matrix_rows.glsl"
 #include "matrix_tiles.glsl"
 #include "matrix_softmax.glsl"
-
-// Which blocks of keys the workgroup visits: [first, last) of them, of which in [inner_first, inner_last) neither the
-// band nor the end of the sequence hides anything.
-struct Visits {
-  int first, inner_first, inner_last, last;
-};
-
-Visits plan_visits() {
-  int last_query = min(first_query + BLOCK_Q, params.seq_q) - 1;
-  int low = 0, high = params.seq_k - 1;
-  int inner_low = 0, inner_high = params.seq_k;  // keys that every query sees: [inner_low, inner_high)
-  if (HAS_BAND) {
-    low = max(low, first_query + params.band_lower);
-    high = min(high, last_query + params.band_upper);
-    inner_low = max(inner_low, last_query + params.band_lower);
-    inner_high = min(inner_high, first_query + params.band_upper + 1);
-  }
-  Visits v;
-  v.first = low / BLOCK_K;
-  v.last = high < low ? v.first : high / BLOCK_K + 1;
-  v.inner_first = clamp((inner_low + BLOCK_K - 1) / BLOCK_K, v.first, v.last);
-  v.inner_last = clamp(max(inner_high, 0) / BLOCK_K, v.inner_first, v.last);
-  if (MAP_KIND == 0) v.inner_first = v.inner_last = v.last;
-  return v;
-}
-
-// The edges: what lies before and behind the inner blocks.
-int block_of_edge_visit(Visits v, int visit) {
-  int before = v.inner_first - v.first;
-  return visit < before ? v.first + visit : v.inner_last + visit - before;
-}
+#define NO_PLAIN_BLOCKS (MAP_KIND == 0)
+#include "matrix_visits.glsl"
 
 // Keys of the step after the one at `at`.
 int next_step(int at, int first_key, int next_block) {
@@ -72,7 +44,7 @@ void attend(const bool edge, int first_key, int next_block, int stage) {
   }
 }
 
-#define VISITED(i) (edge ? block_of_edge_visit(v, i) : v.inner_first + (i)) * BLOCK_K
+#define VISITED(i) (edge ? block_of_general_visit(v, i) : v.plain_first + (i)) * BLOCK_K
 
 #define LATER(i) VISITED(min(i, count - 1))  // past the end the last block again: a load without a branch
 
@@ -287,8 +259,8 @@ void main() {
   if (invocation_index() == 0u) grew_at = uvec4(0xffffffffu);
   Visits v = plan_visits();
   // The edges first: under a causal band they settle the row maxima, and the inner loop then rarely rescales.
-  int inner_blocks = v.inner_last - v.inner_first, edge_blocks = v.last - v.first - inner_blocks;
+  int plain_blocks = v.plain_last - v.plain_first, edge_blocks = v.last - v.first - plain_blocks;
   if (edge_blocks > 0) visit(true, v, edge_blocks);
-  if (MAP_KIND != 0 && inner_blocks > 0) visit(false, v, inner_blocks);
+  if (MAP_KIND != 0 && plain_blocks > 0) visit(false, v, plain_blocks);
   finish_rows();
 }

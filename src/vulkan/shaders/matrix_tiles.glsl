@@ -53,41 +53,6 @@ void begin_task(int task) {
   head_rules = head_scores(batch_index, head_index);
 }
 
-// 8 elements of a row from `column` on, zeros from `columns` on.
-#define AULE_READS8(NAME, BINDING)                                                                             \
-  layout(std430, set = 0, binding = BINDING) readonly buffer NAME##Elements { ELEMENT NAME##_elements[]; };    \
-  layout(std430, set = 0, binding = BINDING) readonly buffer NAME##Pieces { uvec4 NAME##_pieces[]; };          \
-  uvec4 load8_##NAME(int row, int column_stride, int column, int columns) {                                    \
-    uvec4 x = uvec4(0u);                                                                                       \
-    if (VECTOR_LOADS != 0) {                                                                                   \
-      if (column < columns) x = NAME##_pieces[(row + column) >> 3];                                            \
-    } else {                                                                                                   \
-      [[unroll]] for (int i = 0; i < PIECE; ++i) {                                                             \
-        if (column + i < columns)                                                                              \
-          x[i >> 1] |= uint(NAME##_elements[row + (column + i) * column_stride]) << (16 * (i & 1));            \
-      }                                                                                                        \
-    }                                                                                                          \
-    return x;                                                                                                  \
-  }
-AULE_READS8(q, AULE_BINDING_Q)
-AULE_READS8(k, AULE_BINDING_K)
-AULE_READS8(v, AULE_BINDING_V)
-
-layout(std430, set = 0, binding = AULE_BINDING_OUT) writeonly buffer OutElements { ELEMENT out_elements[]; };
-layout(std430, set = 0, binding = AULE_BINDING_OUT) writeonly buffer OutPieces { uvec4 out_pieces[]; };
-layout(std430, set = 0, binding = AULE_BINDING_LSE) writeonly buffer LseElements { float lse_elements[]; };
-
-void store8_out(int row, int column_stride, int column, int columns, vec4 low, vec4 high) {
-  if (VECTOR_LOADS != 0) {
-    if (column < columns) out_pieces[(row + column) >> 3] = uvec4(to_element4(low), to_element4(high));
-  } else {
-    [[unroll]] for (int i = 0; i < PIECE; ++i) {
-      if (column + i < columns)
-        out_elements[row + (column + i) * column_stride] = to_element(i < 4 ? low[i & 3] : high[i & 3]);
-    }
-  }
-}
-
 // Invocations beside each other take the pieces of a row; a power of two of them, so that an invocation's column stays.
 #define LANES_OF_ROW(DIM) ((DIM) <= 32 ? 4 : (DIM) <= 64 ? 8 : (DIM) <= 128 ? 16 : (DIM) <= 256 ? 32 : 64)
 const int K_LANES = LANES_OF_ROW(HEAD_DIM_QK);
