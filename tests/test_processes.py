@@ -117,3 +117,36 @@ def test_fork(imports: str, work: str) -> None:
         FORK.replace("{imports}", imports).replace("{work}", work)
     ))  # fmt: skip
     assert done.stdout.splitlines() == ["True True True", "True", "['True'] True"]
+
+
+def test_the_environment_names_the_back_end_that_goes_first() -> None:
+    """AULE_BACKEND is taken before any other, and what it cannot run goes on; a name that there is not is an error."""
+    program = textwrap.dedent(
+        """
+        import os, torch, aule
+        q = torch.randn(1, 2, 64, 32)
+        chosen = [line.split()[1] for line in aule.explain(q, q, q).splitlines() if "chosen" in line]
+        assert chosen == [os.environ["AULE_BACKEND"] + ":"], chosen
+        same = torch.equal(aule.flash_attention(q, q, q), aule.flash_attention(q, q, q, backend=os.environ["AULE_BACKEND"]))
+        other = "cpu" if os.environ["AULE_BACKEND"] == "reference" else "reference"
+        assert same and not torch.equal(aule.flash_attention(q, q, q), aule.flash_attention(q, q, q, backend=other))
+        assert aule.AttentionContext().device.backend == os.environ["AULE_BACKEND"]
+        """
+    )
+    for name in ("reference", "cpu"):
+        run_python(f"import os; os.environ['AULE_BACKEND'] = {name!r}\n" + program)
+    run_python(
+        textwrap.dedent(
+            """
+            import os
+            os.environ["AULE_BACKEND"] = "abacus"
+            import aule
+            try:
+                aule.devices()
+            except ValueError as error:
+                assert "AULE_BACKEND" in str(error) and "abacus" in str(error), error
+            else:
+                raise AssertionError("a wrong name went unnoticed")
+            """
+        )
+    )
