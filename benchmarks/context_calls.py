@@ -1,13 +1,13 @@
 #!/usr/bin/env python
-"""What a repeated `AttentionContext.attention` costs its caller, in microseconds: from Python to a submitted command buffer.
+"""What a repeated `AttentionContext.attention` costs its caller: from Python to a submitted command buffer.
 
     python benchmarks/context_calls.py                       # the best GPU
     python benchmarks/context_calls.py --backend vulkan      # also a software one (lavapipe)
 
-The first call of a kind records a command buffer, later ones submit it. Bursts of 32 calls begin on an idle device, so that
-nobody waits for a full queue; a figure is the median over the bursts of a burst's time / 32, as the clock of the wall and as
-the calling thread's processor time. A call of an empty batch goes the same way but submits nothing: the difference is the
-driver's vkQueueSubmit. Results are checked first.
+The first call of a kind records a command buffer, later ones submit it. Bursts of 32 calls begin on an idle device, so
+that nobody waits for a full queue; a figure is the median over the bursts of a burst's time / 32, in microseconds, by
+the clock on the wall and as the calling thread's processor time. A call of an empty batch goes the same way but submits
+nothing: the difference is the driver's vkQueueSubmit. Results are checked first.
 """
 
 from __future__ import annotations

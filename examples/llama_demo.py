@@ -80,8 +80,8 @@ def load_tokenizer() -> Any:
 def choose_device(wanted: str | None) -> None:
     """Sends every call that a back end can run to one device, before aule chooses: by name, or the GPU if there is one.
 
-    The model's tensors stay in host memory. Left alone, aule would weigh the way to the GPU against the arithmetic of each
-    call, and these calls are short: a program that wants speed does not set this.
+    The model's tensors stay in host memory. Left alone, aule would weigh the way to the GPU against the arithmetic of
+    each call, and these calls are short: a program that wants speed does not set this.
     """
     if wanted == "cpu":
         os.environ["AULE_BACKEND"] = "cpu"
