@@ -7,7 +7,9 @@
 set(AULE_VULKAN_TOOLCHAIN "$ENV{AULE_VULKAN_TOOLCHAIN}" CACHE PATH "Folder with bin/glslc, as scripts/setup-vulkan makes it")
 set(vulkan_toolchains ${AULE_VULKAN_TOOLCHAIN} $ENV{XDG_CACHE_HOME}/aule-attention/vulkan $ENV{HOME}/.cache/aule-attention/vulkan)
 list(TRANSFORM vulkan_toolchains APPEND /bin)
-find_program(AULE_GLSLC glslc HINTS ${vulkan_toolchains})
+if(NOT "${AULE_GLSLC}" STREQUAL "NOTFOUND")  # -DAULE_GLSLC=NOTFOUND: as if there were none
+  find_program(AULE_GLSLC glslc HINTS ${vulkan_toolchains})
+endif()
 find_program(AULE_SPIRV_VAL spirv-val HINTS ${vulkan_toolchains})
 
 # Sets `result` to ON where the compiler knows every extension that the shaders use.

@@ -13,6 +13,10 @@ namespace {
 // A submission is cut to half a second (launch.cpp); a device that finishes none in this time hangs.
 constexpr std::uint64_t kHangNanoseconds = 120ull * 1000 * 1000 * 1000;
 
+bool has_copy_family(const PhysicalDevice& device) {
+  return device.copy_family >= 0 && device.info.gpu.copy_queues > 0;
+}
+
 }  // namespace
 
 const char* result_name(VkResult result) {
@@ -63,7 +67,7 @@ std::shared_ptr<Device> Device::create(std::shared_ptr<Instance> instance, const
   device->create_device();
   device->load_functions();
   device->vk_.GetDeviceQueue(device->handle_, device->queue_family(), 0, &device->queue(QueueUse::kCompute).handle);
-  const int copies = hooks().copy_queues ? 2 : physical.copy_family < 0 ? 0 : physical.info.gpu.copy_queues;
+  const int copies = hooks().copy_queues ? 2 : has_copy_family(physical) ? physical.info.gpu.copy_queues : 0;
   for (int i = 0; i < copies; ++i) {
     Queue& queue = device->queues_[i + 1];
     queue.family = static_cast<std::uint32_t>(hooks().copy_queues ? physical.queue_family : physical.copy_family);
@@ -155,13 +159,13 @@ void Device::create_device() {
     queue.pQueuePriorities = priorities;
   }
   queues[0].queueFamilyIndex = queue_family();
-  if (physical_.copy_family >= 0) {
+  if (has_copy_family(physical_)) {
     queues[1].queueFamilyIndex = static_cast<std::uint32_t>(physical_.copy_family);
     queues[1].queueCount = static_cast<std::uint32_t>(gpu.copy_queues);
   }
   auto info = make<VkDeviceCreateInfo>(VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO);
   info.pNext = &features;
-  info.queueCreateInfoCount = physical_.copy_family >= 0 ? 2 : 1;
+  info.queueCreateInfoCount = has_copy_family(physical_) ? 2 : 1;
   info.pQueueCreateInfos = queues;
   info.enabledExtensionCount = static_cast<std::uint32_t>(extensions.size());
   info.ppEnabledExtensionNames = extensions.data();

@@ -27,8 +27,8 @@ struct InFlight {
 
   InFlight(InFlight&&) = default;
   InFlight& operator=(InFlight&&) = delete;
-  InFlight(Session::LaneHandle lane_, Chunk chunk_, ChunkMemory memory_)
-      : lane(std::move(lane_)), chunk(std::move(chunk_)), memory(std::move(memory_)) {}
+  InFlight(Session::LaneHandle lane_, const Chunk& chunk_, ChunkMemory memory_)
+      : lane(std::move(lane_)), chunk(chunk_), memory(std::move(memory_)) {}
   /// A call that fails in between must not leave the device at work on its caller's memory.
   ~InFlight() {
     if (imports.empty()) return;

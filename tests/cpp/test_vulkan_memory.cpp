@@ -140,8 +140,8 @@ TEST_CASE("vulkan memory: what may be imported") {
     t.layout = packed_layout(t.view, t.size, DType::kFloat32, true);
     return t;
   };
-  const auto imported = [](HostTensor t, ImportMode mode, std::int64_t smallest = 0) {
-    std::vector<HostTensor> one{std::move(t)};
+  const auto imported = [](const HostTensor& t, ImportMode mode, std::int64_t smallest = 0) {
+    std::vector<HostTensor> one{t};
     ImportRule rule;
     rule.mode = mode, rule.smallest = smallest;
     mark_imports(one, rule);

@@ -141,6 +141,10 @@ TEST_CASE("vulkan devices: the best one, or the wanted one") {
   CHECK(choose_device(devices, "6800") == 4);
   CHECK(choose_device(devices, "LLVMpipe") == 0);
   CHECK(choose_device(devices, "00-BB") == 1);
+  std::vector<PhysicalDevice> families = devices;
+  families[0].info.gpu.family = "lavapipe", families[4].info.gpu.family = "rdna2";
+  CHECK(choose_device(families, "Lavapipe") == 0);
+  CHECK(choose_device(families, "rdna2") == 4);
   CHECK(choose_device({devices[0], devices[1]}, "") == 1);
   CHECK(choose_device({devices[0]}, "") == 0);
   CHECK(contains(caught([&] { choose_device(devices, "2"); }).what(), "the wanted device 'Old Radeon' has Vulkan 1.1"));
