@@ -20,6 +20,18 @@ struct MatrixShape {
   bool operator==(const MatrixShape&) const = default;
 };
 
+/// How subgroups of one size hold the matrices of a shape: measured on the device. vulkan/lane_map.hpp has the classes.
+struct MatrixMap {
+  MatrixShape shape;
+  int subgroup = 0;
+  std::string kind;  ///< LaneMapKind's name
+  /// What each bit of a lane's and of an element's number adds to the place in the accumulator: row | column << 8.
+  std::vector<int> lane_bits, element_bits;
+  int accumulators_in_b = 0;
+  std::vector<int> key_order, swap_distances;
+  bool operator==(const MatrixMap&) const = default;
+};
+
 /// What a GPU's kernels are chosen by.
 struct GpuTraits {
   std::string vendor;        ///< "AMD", "Intel", "Apple", "NVIDIA", "Mesa"
@@ -43,6 +55,7 @@ struct GpuTraits {
   bool portability = false;    ///< VK_KHR_portability_subset
   double tflops = 0;           ///< fp32 rate that work is cut by, a low estimate
   std::vector<MatrixShape> matrix_shapes;
+  std::vector<MatrixMap> matrix_maps;
 };
 
 /// What planning may know of a device: plain data, so that plans are tested on any machine with recorded profiles.

@@ -4,9 +4,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
-#include <system_error>
 
 #include "vulkan/embedded.hpp"
 
@@ -43,31 +40,6 @@ fs::path cache_file(const Device& device) {
     name += {digits[byte >> 4], digits[byte & 15]};
   }
   return folder / (name + "-" + std::to_string(properties.driverVersion) + "-" + AULE_VERSION + ".bin");
-}
-
-std::vector<char> read_file(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
-/// Whole or not at all, whatever else runs at the same time.
-void write_file(const fs::path& path, const std::vector<char>& data) {
-  std::error_code ignored;
-  fs::create_directories(path.parent_path(), ignored);
-  const std::string unique = std::to_string(std::chrono::steady_clock::now().time_since_epoch().count());
-  fs::path temporary = path;
-  temporary += "." + unique;
-  {
-    std::ofstream file(temporary, std::ios::binary);
-    file.write(data.data(), static_cast<std::streamsize>(data.size()));
-    if (!file.flush()) {
-      file.close();
-      fs::remove(temporary, ignored);
-      return;
-    }
-  }
-  fs::rename(temporary, path, ignored);
-  if (ignored) fs::remove(temporary, ignored);
 }
 
 std::int64_t now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }

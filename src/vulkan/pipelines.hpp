@@ -91,5 +91,9 @@ class PipelineCache {
 /// Frames the driver's bytes for the disk, and takes them out again; empty if anything is wrong with the file.
 std::vector<char> frame_cache(const std::vector<char>& data);
 std::vector<char> unframe_cache(const std::vector<char>& file);
+/// Empty if there is none.
+std::vector<char> read_file(const std::filesystem::path& path);
+/// Whole or not at all, whatever else runs at the same time; silently not where the disk says no.
+void write_file(const std::filesystem::path& path, const std::vector<char>& data);
 
 }  // namespace aule::vulkan

@@ -44,6 +44,7 @@ struct VulkanConfig {
   BackwardOutputs outputs;
   std::string shader;  ///< forward: the module that the row wants
   std::string row;     ///< the table row's name, for explain()
+  std::string note;    ///< for explain(): which matrices, or why none
 };
 
 /// One kernel over the whole problem.
@@ -88,6 +89,8 @@ int padded_dim(const GpuTraits& gpu, int dim);
 // One pair a family of kernels: plan_forward.cpp, plan_decode.cpp, plan_backward.cpp.
 std::variant<VulkanConfig, Rejection> fit_forward(const AttentionProblem& problem, const DeviceInfo& device);
 Program forward_program(const AttentionProblem& problem, const VulkanConfig& config, bool vector_loads);
+/// Forward on matrix units, or why not. plan_matrix.cpp
+std::variant<VulkanConfig, Rejection> fit_matrix(const AttentionProblem& problem, const DeviceInfo& device);
 /// Whether decode kernels are meant for the problem: few queries, folded over the heads of a K/V head.
 bool is_decode(const AttentionProblem& problem);
 std::variant<VulkanConfig, Rejection> fit_decode(const AttentionProblem& problem, const DeviceInfo& device);

@@ -2,10 +2,14 @@
 
 #include <algorithm>
 
+#include "vulkan/matrix_probe.hpp"
+
 namespace aule::vulkan {
 
 Session::Session(std::shared_ptr<Device> device)
-    : device_(std::move(device)), pipelines_(*device_), tflops_(device_->info().gpu.tflops) {}
+    : device_(std::move(device)), pipelines_(*device_), tflops_(device_->info().gpu.tflops) {
+  device_->set_matrix_maps(find_matrix_maps(*device_, pipelines_));
+}
 
 Session::~Session() { idle_.clear(); }
 

@@ -22,7 +22,7 @@
 #include "matrix_rows.glsl"
 #include "matrix_columns.glsl"
 #include "matrix_columns_softmax.glsl"
-#define NO_PLAIN_BLOCKS false
+#define NO_PLAIN_BLOCKS (SCORES_BEND || HAS_DROPOUT)
 #include "matrix_visits.glsl"
 
 // The subgroup's queries see none of the block.

@@ -10,52 +10,13 @@ layout(constant_id = 23) const int EXACT_DIMS = 0;  // 1: HEAD_DIM_QK and HEAD_D
 layout(constant_id = 34) const int LAZY = 8;  // rescale when a row's maximum grew by more than this (log2); 0: always
 layout(constant_id = 35) const int SUM_BY_MATRIX = 0;  // 1: row sums are P times ones
 
-#define PIPELINE_UNBUFFERED 0
-#define PIPELINE_SINGLE 1
-#define PIPELINE_DOUBLE 2
-#define PIPELINE_AHEAD_SINGLE 3
-#define PIPELINE_AHEAD_DOUBLE 4
-const int STAGES = PIPELINE == PIPELINE_DOUBLE || PIPELINE == PIPELINE_AHEAD_DOUBLE ? 2 : 1;
 #ifndef STEP_LOOP
 #define STEP_LOOP [[dont_unroll]]
 #endif
-
-const int DEPTH_TILES = HEAD_DIM_QK / TILE_N;
-const int VALUE_TILES = HEAD_DIM_V / TILE_N;
-const int KEY_TILES = KEY_STEP / TILE_N;
-const int SUBGROUPS = BLOCK_Q / (TILE_M * ROW_TILES);
-const int INVOCATIONS = SUBGROUPS * int(SUBGROUP_SIZE);
+#include "../../kernels/matrix_pool.h"
 const int ELEMENTS = TILE_M * TILE_N / int(SUBGROUP_SIZE);  // of a matrix in one lane
-const int HELD = QUERY_TILES < DEPTH_TILES ? QUERY_TILES : DEPTH_TILES;
 
-// Shared memory in 16-byte pieces. A row has one piece more than it needs: without, rows begin in the same bank.
-const int K_PITCH = HEAD_DIM_QK / PIECE + 1;
-const int V_PITCH = HEAD_DIM_V / PIECE + 1;
-const int Q_PITCH = (HEAD_DIM_QK - HELD * TILE_N) / PIECE + 1;
-const int K_STAGE = BLOCK_K * K_PITCH;
-const int V_STAGE = BLOCK_K * V_PITCH;
-const int V_BASE = STAGES * K_STAGE;
-const int BLOCKS_END = V_BASE + STAGES * V_STAGE;
-const int STAGED = DEPTH_TILES < 4 ? DEPTH_TILES : 4;  // depth tiles of Q that go through shared memory together
-const int STAGING_PITCH = STAGED * TILE_N / PIECE + 1;
-const int STAGING_END = SUBGROUPS * TILE_M * STAGING_PITCH;  // one row tile of each subgroup
-const int OUT_TILES = VALUE_TILES < 2 ? VALUE_TILES : 2;        // column tiles of O that are written together
-const int OUT_PITCH = OUT_TILES * TILE_N / 4 + 1;               // floats
-const int OUT_END = SUBGROUPS * TILE_M * OUT_PITCH;
-const int Q_BASE = BLOCKS_END > STAGING_END ? BLOCKS_END : STAGING_END;
-const int Q_AND_BLOCKS_END = Q_BASE + (HELD < DEPTH_TILES ? BLOCK_Q * Q_PITCH : 0);
-const int Q_END = Q_AND_BLOCKS_END > OUT_END ? Q_AND_BLOCKS_END : OUT_END;  // O goes out over all of it
-// Unknown maps: scores, probabilities and row factors of one row tile of each subgroup.
-const int SCORE_PITCH = KEY_STEP / 4 + 1;
-const int WEIGHT_PITCH = KEY_STEP / PIECE + 1;
-const int FACTOR_PITCH = TILE_N / 4 + 1;
-const int WEIGHTS_AT = TILE_M * SCORE_PITCH;
-const int FACTORS_AT = WEIGHTS_AT + TILE_M * WEIGHT_PITCH;
-const int SCRATCH = FACTORS_AT + TILE_M * FACTOR_PITCH;
-const int GROWTH_AT = Q_END + (MAP_KIND == 0 ? SUBGROUPS * SCRATCH : 0);
-// One array for all: NVIDIA's driver puts spilled registers beside it, up to what lets two workgroups share a
-// multiprocessor, and a second variable, which it adds after that sum, would leave room for one only.
-shared uvec4 pool[GROWTH_AT + 1];
+shared uvec4 pool[POOL_PIECES];
 #define grew_at pool[GROWTH_AT]  // visits_ahead: the block of even and odd number in which a maximum last grew
 
 #define ACCUMULATOR coopmat<float, gl_ScopeSubgroup, TILE_M, TILE_N, gl_MatrixUseAccumulator>

@@ -1,5 +1,6 @@
-// Which blocks of keys the workgroup visits: [first, last) of them, of which [plain_first, plain_last) need no score
-// rule at all: no band, no end of the sequence, nothing that bends a score.
+// Which blocks of keys the workgroup visits: [first, last) of them, of which in [plain_first, plain_last) neither the
+// band nor the end of the sequence hides anything. The includer defines NO_PLAIN_BLOCKS: whether none are to be told
+// apart.
 struct Visits {
   int first, plain_first, plain_last, last;
 };
@@ -19,7 +20,7 @@ Visits plan_visits() {
   v.last = high < low ? v.first : high / BLOCK_K + 1;
   v.plain_first = clamp((plain_low + BLOCK_K - 1) / BLOCK_K, v.first, v.last);
   v.plain_last = clamp(max(plain_high, 0) / BLOCK_K, v.plain_first, v.last);
-  if (SCORES_BEND || HAS_DROPOUT || NO_PLAIN_BLOCKS) v.plain_first = v.plain_last = v.last;
+  if (NO_PLAIN_BLOCKS) v.plain_first = v.plain_last = v.last;
   return v;
 }
 
