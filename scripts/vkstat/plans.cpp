@@ -60,7 +60,8 @@ int main(int count, char** words) try {
   if (count != 10) throw std::invalid_argument("expected 9 arguments, got " + std::to_string(count - 1));
   std::ifstream file(words[1]);
   const std::string json{std::istreambuf_iterator<char>(file), {}};
-  const DeviceInfo device = parse_profile(json, words[1]);
+  DeviceInfo device = parse_profile(json, words[1]);
+  if (std::string(words[2]) == "scalar") device.gpu.matrix_shapes.clear(), device.gpu.matrix_maps.clear();
   const AttentionProblem problem = read_problem(words + 2);
   const auto config = make_config(problem, device);
   if (const auto* rejection = std::get_if<Rejection>(&config)) throw std::runtime_error(rejection->reason);
