@@ -21,12 +21,12 @@ struct BackwardRow {
   const char* family;    ///< GpuTraits::family; "" fits all
   std::int64_t max_dim;  ///< of the larger head size
   Side side;
-  int own, other, score_rows, score_columns, chunk, sum_rows, sum_columns, chunk_rows, slice, lanes_x, buffers, ahead;
+  int own, other, score_rows, score_columns, chunk, sum_rows, sum_columns, chunk_rows, slice, lanes_x, buffers;
   const char* provenance;
 
   constexpr int threads() const { return own / score_rows * (other / score_columns); }
   constexpr bool is_consistent() const {
-    return threads() == own / sum_rows * (slice / sum_columns) && other % (chunk_rows * ahead) == 0 && chunk % 4 == 0;
+    return threads() == own / sum_rows * (slice / sum_columns) && other % chunk_rows == 0 && chunk % 4 == 0;
   }
 };
 
@@ -34,18 +34,17 @@ constexpr const char* kH100 = "H100, 2026-11-24, fp32, S = 4096, D = the largest
 
 // The first row of a side that fits a device's family, the head size and the shared memory.
 constexpr BackwardRow kRows[] = {
-    // family, max dim, side, own, other, scores' tile, chunk, sums' tile, chunk rows, slice, lanes, buffers, ahead
-    {"lavapipe", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, 1, "not tuned: correctness only"},
-    {"lavapipe", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 1, 2, "not tuned: correctness only"},
-    {"nvidia", 64, Side::kQueries, 128, 64, 8, 4, 16, 8, 4, 32, 64, 16, 1, 1, kH100},
-    {"nvidia", 64, Side::kKeys, 128, 64, 8, 4, 16, 8, 4, 32, 64, 0, 1, 1, kH100},
-    {"nvidia", 1 << 20, Side::kQueries, 128, 64, 8, 4, 16, 8, 8, 16, 128, 0, 1, 1, kH100},
-    {"nvidia", 1 << 20, Side::kKeys, 128, 64, 8, 4, 16, 8, 8, 16, 128, 0, 1, 1, kH100},
-    {"", 32, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, 1, "not measured: fits 16 KiB of shared memory"},
-    {"", 32, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, 1, "not measured: fits 16 KiB of shared memory"},
-    {"", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, 1,
-     "not measured: fits 16 KiB of shared memory"},
-    {"", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, 1, "not measured: fits 16 KiB of shared memory"},
+    // family, max dim, side, own, other, scores' tile, chunk, sums' tile, chunk rows, slice, lanes, buffers
+    {"lavapipe", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, "not tuned: correctness only"},
+    {"lavapipe", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 1, "not tuned: correctness only"},
+    {"nvidia", 64, Side::kQueries, 128, 64, 8, 4, 16, 8, 4, 32, 64, 16, 1, kH100},
+    {"nvidia", 64, Side::kKeys, 128, 64, 8, 4, 16, 8, 4, 32, 64, 0, 1, kH100},
+    {"nvidia", 1 << 20, Side::kQueries, 128, 64, 8, 4, 16, 8, 8, 16, 128, 0, 1, kH100},
+    {"nvidia", 1 << 20, Side::kKeys, 128, 64, 8, 4, 16, 8, 8, 16, 128, 0, 1, kH100},
+    {"", 32, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, "not measured: fits 16 KiB of shared memory"},
+    {"", 32, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, "not measured: fits 16 KiB of shared memory"},
+    {"", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, "not measured: fits 16 KiB of shared memory"},
+    {"", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, "not measured: fits 16 KiB of shared memory"},
 };
 static_assert(std::ranges::all_of(kRows, &BackwardRow::is_consistent),
               "threads of a row's scores and of its sums differ, or chunks do not fill a block");
@@ -62,7 +61,7 @@ struct StoredRow {
 
 constexpr StoredRow kStoredRows[] = {
     {"lavapipe", 4, 4, 16, 0, 64, 1, "not tuned: small, so that tests see several panels of a head"},
-    {"nvidia", 8, 4, 16, 0, 512 << 10, 128, "H100, fp32, D = 64 and 128, S = 4096: 1 GiB gains 1 %"},
+    {"nvidia", 8, 4, 16, 0, 1 << 20, 128, "H100, fp32, S = 4096: 1 to 2 % faster than 512 MiB"},
 };
 
 // A compute unit of a slow GPU does this in a third of a second: tasks with more are cut into parts, whose sums rest in
@@ -96,14 +95,7 @@ std::int64_t mask_shared_bytes(const BackwardRow& row) {
 }
 
 /// Places in Tiling::own, which begins with constant 16.
-enum OwnConstant : std::uint8_t {
-  kOwnChunk = 2,
-  kOwnSlice = 6,
-  kOwnWanted,
-  kOwnPanelBlocks = 9,
-  kOwnWholeHeads = 10,
-  kOwnAhead = 12
-};
+enum OwnConstant : std::uint8_t { kOwnChunk = 2, kOwnSlice = 6, kOwnWanted, kOwnPanelBlocks = 9, kOwnWholeHeads = 10 };
 constexpr int kAllWanted = 3;
 
 void set_own(Tiling& tiling, std::initializer_list<int> values) {
@@ -112,7 +104,7 @@ void set_own(Tiling& tiling, std::initializer_list<int> values) {
 
 /// Sets the constant by which kernels leave out the checks of columns.
 void set_whole_heads(Tiling& tiling, const AttentionProblem& problem) {
-  const std::int64_t chunk = tiling.own[kOwnChunk] * tiling.own[kOwnAhead], slice = tiling.own[kOwnSlice];
+  const std::int64_t chunk = tiling.own[kOwnChunk], slice = tiling.own[kOwnSlice];
   bool whole = true;
   for (const std::int64_t dim : {problem.head_dim_qk, problem.head_dim_v})
     whole &= dim > 0 && dim % chunk == 0 && dim % slice == 0;
@@ -126,7 +118,7 @@ Tiling make_tiling(const BackwardRow& row, const GpuTraits& gpu) {
   tiling.block_q = row.side == Side::kQueries ? row.own : row.other;
   tiling.block_k = row.side == Side::kQueries ? row.other : row.own;
   set_own(tiling, {row.score_rows, row.score_columns, row.chunk, row.sum_rows, row.sum_columns, row.chunk_rows,
-                   row.slice, kAllWanted, row.lanes_x, 0, 0, row.buffers, row.ahead});
+                   row.slice, kAllWanted, row.lanes_x, 0, 0, row.buffers});
   tiling.shared_bytes = std::max(shared_bytes(row), row.side == Side::kQueries ? mask_shared_bytes(row) : 0);
   return tiling;
 }
@@ -162,8 +154,7 @@ void find_stored(const AttentionProblem& problem, const GpuTraits& gpu, VulkanCo
     tiling.subgroup_size = keys.subgroup_size;
     tiling.workgroup_size = keys.block_q / row.sum_rows * (slice / row.sum_columns);
     tiling.block_q = keys.block_q, tiling.block_k = keys.block_k;
-    set_own(tiling,
-            {4, 4, row.chunk, row.sum_rows, row.sum_columns, row.chunk, slice, kAllWanted, row.lanes_x, 0, 0, 2, 1});
+    set_own(tiling, {4, 4, row.chunk, row.sum_rows, row.sum_columns, row.chunk, slice, kAllWanted, row.lanes_x, 0, 0});
     tiling.shared_bytes = std::int64_t{8} * row.chunk * (keys.block_q + slice);
     if (tiling.shared_bytes > gpu.shared_bytes || tiling.workgroup_size > gpu.max_workgroup_size ||
         tiling.workgroup_size % std::max(tiling.subgroup_size, 1) != 0)
@@ -228,7 +219,7 @@ class BackwardProgram {
     pass.key = pipeline_key("attention_backward_dkv", problem_, tiling, kScoreFeatures, vector_loads_);
     pass.tasks = problem_.batch * problem_.heads_kv * slices * blocks(problem_.seq_k, tiling.block_k);
     pass.flops = two_pairs_ * static_cast<double>((slices + 1) * (problem_.head_dim_qk + problem_.head_dim_v));
-    pass.waits = true,
+    pass.waits = true;
     pass.steps = std::max<std::int64_t>(1, problem_.group_size() * blocks(problem_.seq_q, tiling.block_q));
     return pass;
   }
@@ -319,7 +310,8 @@ class BackwardProgram {
     program_.workspace2_bytes = std::max(program_.workspace2_bytes, 4 * program_.splits * elements);
     KernelPass reduce = plain_pass("attention_backward_reduce", plain_tiling(), 0);
     reduce.tasks = blocks(elements, kPlainWorkgroup);
-    reduce.flops = static_cast<double>(program_.splits * elements), reduce.waits = true;
+    reduce.flops = static_cast<double>(program_.splits * elements);
+    reduce.waits = true;
     program_.passes.push_back(std::move(reduce));
   }
 
@@ -371,6 +363,7 @@ class BackwardProgram {
   }
 
   static std::int64_t slice(const Tiling& tiling) { return tiling.own[kOwnSlice]; }
+
   const AttentionProblem& problem_;
   const VulkanConfig& config_;
   bool vector_loads_;

@@ -21,8 +21,8 @@ const int MAX_THREADS_SIDE = THREADS_X > THREADS_Y ? THREADS_X : THREADS_Y;
 const int MAX_BLOCK = OWN > OTHER ? OWN : OTHER;
 shared float partials[MAX_THREADS_SIDE * MAX_BLOCK];
 
-void fetch_next(int what, int slot) {
-  if (what == CHUNK_OF_SECOND) fetch_chunk(SECOND, slot * CHUNK, slot);
+void fetch_next(int what) {
+  if (what == CHUNK_OF_SECOND) fetch_chunk(SECOND, 0);
 }
 
 int mask_batch, mask_head;
@@ -88,6 +88,7 @@ void write_reduced(vec4 sums[PAIRS4]) {
 }
 
 void main() {
+  load_parameters();
   int blocks_q = (params.seq_q + BLOCK_Q - 1) / BLOCK_Q, blocks_k = (params.seq_k + BLOCK_K - 1) / BLOCK_K;
   sums_queries = params.dmask_size_2 == 1;
   sums_keys = params.dmask_size_3 == 1;
@@ -113,7 +114,7 @@ void main() {
     fetch_row_numbers();
     store_row_numbers();
     vec4 pairs[PAIRS4], gradients[PAIRS4];
-    [[unroll]] for (int slot = 0; slot < AHEAD; ++slot) fetch_chunk(FIRST, slot * CHUNK, slot);
+    fetch_chunk(FIRST, 0);
     multiply_rows(FIRST, params.head_dim_qk, CHUNK_OF_SECOND, pairs);
     multiply_rows(SECOND, params.head_dim_v, NOTHING, gradients);
     finish_pairs(false, pairs, gradients);

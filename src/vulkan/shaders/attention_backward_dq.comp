@@ -38,14 +38,11 @@ void next_tile() {
   fetched_ahead = step + 1 < end_step;
   if (!fetched_ahead) return;
   set_tile(step + 1);
-  fetch_chunk(FIRST, 0, 0);
-}
-
-void next_chunk() {
-  if (fetched_ahead) fetch_chunk(FIRST, CHUNK, 1);
+  fetch_chunk(FIRST, 0);
 }
 
 void main() {
+  load_parameters();
   int blocks = (params.seq_q + BLOCK_Q - 1) / BLOCK_Q;
   int slices = (params.head_dim_qk + SLICE - 1) / SLICE;
   int task = int(push.first_task + gl_WorkGroupID.x);
@@ -72,18 +69,17 @@ void main() {
   fetch_row_numbers();
   store_row_numbers();
   fetched_ahead = false;
+  int columns_qk = params.head_dim_qk, columns_v = params.head_dim_v;
   [[dont_unroll]] for (step = push.first_step; step < end_step; ++step) {
     if (!fetched_ahead) set_tile(step);
     if (!tile_in_sight()) {
       fetched_ahead = false;
       continue;
     }
-    if (!fetched_ahead) {
-      [[unroll]] for (int slot = 0; slot < AHEAD; ++slot) fetch_chunk(FIRST, slot * CHUNK, slot);
-    }
+    if (!fetched_ahead) fetch_chunk(FIRST, 0);
     vec4 pairs[PAIRS4], gradients[PAIRS4];
-    multiply_rows(FIRST, params.head_dim_qk, CHUNK_OF_SECOND, pairs);
-    multiply_rows(SECOND, params.head_dim_v, ROWS_OF_FIRST, gradients);
+    multiply_rows(FIRST, columns_qk, CHUNK_OF_SECOND, pairs);
+    multiply_rows(SECOND, columns_v, ROWS_OF_FIRST, gradients);
     finish_pairs(true, pairs, gradients);
     add_tile(FIRST, gradients, NEXT_TILE, dq);
   }
