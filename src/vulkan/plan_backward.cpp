@@ -18,7 +18,7 @@ enum class Side : std::uint8_t { kQueries, kKeys };
 
 /// A tiling of backward_tile.glsl and backward_sum.glsl, which explain the numbers.
 struct BackwardRow {
-  const char* family;    ///< GpuTraits::family; "" fits all
+  const char* family;    ///< what GpuTraits::family begins with; "" fits all
   std::int64_t max_dim;  ///< of the larger head size
   Side side;
   int own, other, score_rows, score_columns, chunk, sum_rows, sum_columns, chunk_rows, slice, lanes_x, buffers;
@@ -30,11 +30,19 @@ struct BackwardRow {
   }
 };
 
+constexpr const char* kMesa = "scripts/radeon-report, Mesa 26.2.6, 2026-11-24: no spills, least VALU and LDS cycles";
 constexpr const char* kH100 = "H100, 2026-11-24, fp32, S = 4096, D = the largest that the row is for, 128 of all";
 
 // The first row of a side that fits a device's family, the head size and the shared memory.
 constexpr BackwardRow kRows[] = {
     // family, max dim, side, own, other, scores' tile, chunk, sums' tile, chunk rows, slice, lanes, buffers
+    {"rdna", 32, Side::kQueries, 64, 32, 8, 4, 8, 8, 4, 8, 32, 0, 1, kMesa},
+    {"rdna", 32, Side::kKeys, 64, 32, 8, 4, 8, 8, 4, 8, 32, 0, 1, kMesa},
+    {"rdna", 1 << 20, Side::kQueries, 128, 64, 8, 4, 8, 8, 4, 16, 64, 0, 1, kMesa},
+    {"rdna", 1 << 20, Side::kKeys, 128, 64, 8, 4, 8, 8, 4, 16, 64, 0, 1, kMesa},
+    {"apple", 64, Side::kQueries, 64, 32, 4, 4, 8, 4, 8, 8, 64, 0, 1, kMesa},
+    {"apple", 1 << 20, Side::kQueries, 64, 64, 4, 4, 16, 8, 4, 16, 128, 0, 1, kMesa},
+    {"apple", 1 << 20, Side::kKeys, 32, 32, 4, 4, 8, 4, 4, 8, 32, 0, 1, kMesa},
     {"lavapipe", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, "not tuned: correctness only"},
     {"lavapipe", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 1, "not tuned: correctness only"},
     {"nvidia", 64, Side::kQueries, 128, 64, 8, 4, 16, 8, 4, 32, 64, 16, 1, kH100},
@@ -127,8 +135,9 @@ Tiling make_tiling(const BackwardRow& row, const GpuTraits& gpu) {
 std::int64_t find_row(Side side, const AttentionProblem& problem, const GpuTraits& gpu, Tiling& tiling) {
   std::int64_t least = INT64_MAX;
   for (const BackwardRow& row : kRows) {
-    const bool of_family = row.family[0] == '\0' || gpu.family == row.family;
-    if (row.side != side || !of_family || std::max(problem.head_dim_qk, problem.head_dim_v) > row.max_dim) continue;
+    if (row.side != side || !gpu.family.starts_with(row.family) ||
+        std::max(problem.head_dim_qk, problem.head_dim_v) > row.max_dim)
+      continue;
     const Tiling candidate = make_tiling(row, gpu);
     least = std::min(least, candidate.shared_bytes);
     // Full subgroups are asked for where the size is.
