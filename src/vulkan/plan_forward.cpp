@@ -43,8 +43,8 @@ constexpr ForwardRow kRows[] = {
     {"rdna", 64, 64, 128, 16, 8, 4, 16, 16, 16, 1, 64, 0, 0, "", kMesa},
     {"rdna", 128, 64, 256, 16, 8, 8, 16, 16, 16, 1, 128, 0, 0, "", kMesa},
     {"rdna", 1 << 20, 64, 128, 16, 4, 4, 16, 16, 16, 1, 256, 0, 0, "", kMesa},
-    {"apple", 64, 32, 128, 16, 4, 4, 16, 16, 16, 1, 64, 1, 0, "_half", kMesa},
-    {"apple", 1 << 20, 32, 128, 16, 4, 4, 8, 8, 8, 1, 128, 1, 0, "_half", kMesa},
+    {"apple", 64, 32, 256, 16, 4, 4, 16, 16, 16, 1, 64, 1, 0, "_half", kMesa},
+    {"apple", 1 << 20, 32, 256, 16, 4, 4, 8, 8, 8, 1, 128, 1, 0, "_half", kMesa},
     {"apple", 64, 32, 128, 8, 4, 4, 16, 16, 16, 1, 64, 1, 0, "", kMesa},
     {"apple", 1 << 20, 32, 128, 16, 4, 4, 16, 16, 16, 1, 128, 1, 0, "", kMesa},
     {"", 1 << 20, 0, 64, 8, 8, 4, 16, 16, 16, 1, 128, 1, 1, "", "not measured: what every device can run"},
@@ -71,7 +71,8 @@ std::int64_t shared_bytes(const ForwardRow& row, const Tiling& tiling) {
   const auto odd = [](std::int64_t rows) { return rows / 4 | 1; };
   const std::int64_t qk_chunk = row.chunk * (odd(tiling.block_q) + odd(tiling.block_k));
   const std::int64_t v_chunk = static_cast<std::int64_t>(row.chunk_v) * tiling.dim_v / 4;
-  return 16 * (row.buffers * std::max(qk_chunk, v_chunk) + row.chunk_p * odd(tiling.block_q));
+  const std::int64_t fp32 = 16 * (row.buffers * std::max(qk_chunk, v_chunk) + row.chunk_p * odd(tiling.block_q));
+  return row.shader[0] == '\0' ? fp32 : fp32 / 2;
 }
 
 Tiling make_tiling(const ForwardRow& row, const AttentionProblem& problem, const GpuTraits& gpu) {

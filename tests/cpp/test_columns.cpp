@@ -7,6 +7,7 @@
 #include "vulkan/host_call.hpp"
 #include "vulkan/loader.hpp"
 #include "vulkan/plan_columns.hpp"
+#include "vulkan/profile.hpp"
 
 using namespace aule;
 using namespace aule::vulkan;
@@ -57,7 +58,7 @@ struct Example {
   Sizes q_sizes, kv_sizes;
   std::int64_t dim_v = 0;
   AttentionOptions options;
-  bool masked = false;
+  std::optional<DType> mask = {};  ///< with it come ALiBi slopes and sinks
 };
 
 struct Results {
@@ -76,10 +77,10 @@ void check(Session& session, const Unit& unit, const ColumnTiles& tiles, Example
   const GpuTraits& gpu = session.device().info().gpu;
   const Array q = Array::random(e.dtype, e.q_sizes, 1), k = Array::random(e.dtype, e.kv_sizes, 2);
   const Array v = Array::random(e.dtype, {e.kv_sizes[0], e.kv_sizes[1], e.kv_sizes[2], e.dim_v}, 3);
-  const Array mask = Array::random(DType::kBool, {1, 1, e.q_sizes[2], e.kv_sizes[2]}, 4);
+  const Array mask = Array::random(e.mask.value_or(DType::kBool), {1, 1, e.q_sizes[2], e.kv_sizes[2]}, 4);
   const Array slopes = Array::random(DType::kFloat32, {e.q_sizes[1]}, 5, 0.1);
   const Array sinks = Array::random(DType::kFloat32, {e.q_sizes[1]}, 6);
-  if (e.masked) e.options.mask = mask, e.options.alibi_slopes = slopes, e.options.sinks = sinks;
+  if (e.mask) e.options.mask = mask, e.options.alibi_slopes = slopes, e.options.sinks = sinks;
 
   const Results expected = results_of(e), found = results_of(e);
   const AttentionCall reference = make_forward_call(q, k, v, expected.out, expected.lse, e.options);
@@ -116,7 +117,17 @@ Example everything() {
   e.q_sizes = {2, 2, 37, 24}, e.kv_sizes = {2, 2, 53, 24}, e.dim_v = 20;
   e.options.causal = Causal::kBottomRight, e.options.window_left = 40, e.options.softcap = 20;
   e.options.dropout_p = 0.25, e.options.dropout_seed = 77, e.options.scale = -0.2;
-  e.masked = true;
+  e.mask = DType::kBool;
+  return e;
+}
+
+/// Blocks that no band and no end of a sequence touches, with a mask whose rows are whole words.
+Example masked(DType mask) {
+  Example e;
+  e.name = std::string("mask of ") + dtype_name(mask);
+  e.q_sizes = {1, 2, 40, 32}, e.kv_sizes = {1, 2, 96, 32}, e.dim_v = 32;
+  e.options.dropout_p = 0.25, e.options.dropout_seed = 5, e.options.softcap = 30;
+  e.mask = mask;
   return e;
 }
 
@@ -161,6 +172,29 @@ TEST_CASE("columns: what the kernel is told of a lane map") {
   CHECK_FALSE(column_map(classify(lavapipe()), 8));
 }
 
+TEST_CASE("columns: rows of the table") {
+  AttentionProblem problem;
+  problem.dtype = DType::kFloat16;
+  problem.batch = 1, problem.heads_q = problem.heads_kv = 8, problem.seq_q = problem.seq_k = 1024;
+  for (const auto& [profile, lanes] :
+       {std::pair{"rx7900xtx", 32}, std::pair{"rx9070", 64}, std::pair{"arc_a770", 8}, std::pair{"arc_b580", 16}}) {
+    CAPTURE(profile);
+    const GpuTraits gpu = load_profile(profile).gpu;
+    for (const int dim : {40, 64, 80, 96, 112, 128, 192, 256}) {
+      CAPTURE(dim);
+      problem.head_dim_qk = problem.head_dim_v = dim;
+      const auto fit = fit_columns(problem, gpu);
+      if (dim > 128 && lanes < 32) continue;  // no row for Arc yet
+      REQUIRE(fit);
+      CHECK(fit->map->subgroup == lanes);
+      CHECK(fit->config.tiling.workgroup_size >= 64);
+      CHECK(fit->config.tiling.shared_bytes <= gpu.shared_bytes);
+      CHECK(fit->config.tiling.dim_qk % 16 == 0);
+    }
+  }
+  CHECK_FALSE(fit_columns(problem, load_profile("h100").gpu));
+}
+
 TEST_CASE("columns: every lane map, executed") {
   const std::unique_ptr<Session> session = open_session();
   if (!session) return;
@@ -179,4 +213,6 @@ TEST_CASE("columns: tiles, types and rescaling") {
     check(*session, unit, {subgroups, 2, 64, 32, true}, plain(DType::kBFloat16));
     check(*session, unit, {subgroups, 2, 32, 16, false}, growing());
   }
+  for (const DType mask : {DType::kBool, DType::kFloat16, DType::kFloat32})
+    check(*session, {"RX 7000", rdna3(32)}, {2, 1, 32, 32, true}, masked(mask));
 }

@@ -22,7 +22,7 @@
 #include "matrix_rows.glsl"
 #include "matrix_columns.glsl"
 #include "matrix_columns_softmax.glsl"
-#define NO_PLAIN_BLOCKS (SCORES_BEND || HAS_DROPOUT)
+#define NO_PLAIN_BLOCKS false
 #include "matrix_visits.glsl"
 
 // The subgroup's queries see none of the block.
@@ -32,26 +32,27 @@ bool band_hides_subgroup(int first_key) {
                              first_key + BLOCK_K - 1, params.band_lower, params.band_upper);
 }
 
-void attend(const bool general, int first_key) {
-  if (general && band_hides_subgroup(first_key)) return;
+void attend(const bool edge, int first_key) {
+  if (edge && band_hides_subgroup(first_key)) return;
   UNROLL for (int at = 0; at < BLOCK_K; at += KEY_STEP) {
+    fetch_mask(edge, first_key + at);
     multiply_kq(at);
-    soften(general, first_key + at);
+    soften(edge, first_key + at);
     multiply_vp(at);
   }
 }
 
-#define VISITED(i) (general ? block_of_general_visit(v, i) : v.plain_first + (i)) * BLOCK_K
+#define VISITED(i) (edge ? block_of_general_visit(v, i) : v.plain_first + (i)) * BLOCK_K
 
 // The next block waits in registers while this one is worked on.
-void visit(const bool general, Visits v, int count) {
-  fetch(general, VISITED(0));
+void visit(const bool edge, Visits v, int count) {
+  fetch(edge, VISITED(0));
   for (int i = 0; i < count; ++i) {
     barrier();
     keep();
     barrier();
-    fetch(general, VISITED(min(i + 1, count - 1)));  // past the end the last block again: a load without a branch
-    attend(general, VISITED(i));
+    fetch(edge, VISITED(min(i + 1, count - 1)));  // past the end the last block again: a load without a branch
+    attend(edge, VISITED(i));
   }
 }
 
@@ -61,9 +62,9 @@ void main() {
   begin_blocks();
   begin_rows();
   Visits v = plan_visits();
-  // The general blocks first: under a causal band they settle the row maxima, and the plain loop then rarely rescales.
-  int plain_blocks = v.plain_last - v.plain_first, general_blocks = v.last - v.first - plain_blocks;
-  if (general_blocks > 0) visit(true, v, general_blocks);
+  // The edge blocks first: under a causal band they settle the row maxima, and the plain loop then rarely rescales.
+  int plain_blocks = v.plain_last - v.plain_first, edge_blocks = v.last - v.first - plain_blocks;
+  if (edge_blocks > 0) visit(true, v, edge_blocks);
   if (plain_blocks > 0) visit(false, v, plain_blocks);
   finish_rows();
 }

@@ -3,10 +3,14 @@
 #define LOWEST -3.402823466e38  // the maximum of a row that has seen nothing
 layout(constant_id = 34) const int LAZY = 8;  // rescale when a row's maximum grew by more than this (log2)
 
+#include "matrix_columns_mask.glsl"
+
 float row_maximum[QUERY_TILES];
 float row_total[QUERY_TILES];  // sum of exp_score(score - maximum) over this lane's keys
 float product_factor;          // scores are products with Q times this
-int lane_query, lane_key;      // this lane's query of a tile, and the first key of a step
+// What a score is more than a product times a factor. Otherwise the factor goes into the exponent.
+const bool SCORES_ARE_FINAL = HAS_SOFTCAP || HAS_ALIBI || NATURAL_SCORES;
+float exponent_factor() { return SCORES_ARE_FINAL ? 1.0 : product_factor; }
 
 // A reduction over the lanes that share a query.
 #define OVER_LANES(NAME, OPERATION)                                                                \
@@ -29,26 +33,36 @@ void begin_rows() {
     row_maximum[n] = LOWEST;
     row_total[n] = 0.0;
   }
-  product_factor = abs(query_factor());
+  product_factor = max(abs(query_factor()), 1e-37);  // not 0: what is hidden is -inf before it is multiplied
   int place = lane_place(UNIT_LANE);
   lane_key = place & 0xff;
   lane_query = subgroup_query + (place >> 8);
+  begin_mask();
 }
 
-// Key of element `e` of score tile m, counted from this lane's first.
-int key_of(const int m, const int e) {
-  return m / ACCUMULATORS_IN_B * TILE_K + element_row(m % ACCUMULATORS_IN_B * ELEMENTS + e);
+// Softcaps up to here bend by the short formula: its error is 2^-23 of the cap.
+#define LARGEST_SHORT_SOFTCAP 256.0
+float capped(float product) {
+  float cap = params.softcap * SCORE_UNIT;
+  if (params.softcap > LARGEST_SHORT_SOFTCAP) return rule_tanh(product) * cap;
+  return cap - 2.0 * cap / (exp2(product * (2.0 * AULE_LOG2E)) + 1.0);
 }
 
-// Scores from products, by the rules: element for element.
-void bend_scores(int first_key) {
-  UNROLL for (int n = 0; n < QUERY_TILES; ++n) {
-    UNROLL for (int m = 0; m < SCORE_TILES; ++m) {
-      UNROLL for (int e = 0; e < ELEMENTS; ++e) {
-        float product = UNIT_ELEMENT(s[n * SCORE_TILES + m], e) * product_factor;
-        UNIT_ELEMENT(s[n * SCORE_TILES + m], e) =
-            score(head_rules, product, lane_query + n * TILE_N, first_key + lane_key + key_of(m, e));
-      }
+// Scores from products, by the rules: element for element. edge: the band or the end of the sequence may hide some.
+void bend_scores(const bool edge, int first_key) {
+  if (!SCORES_ARE_FINAL && MASK_TYPE != AULE_MASK_BOOL && !edge) return;
+  UNROLL for (int i = 0; i < QUERY_TILES * SCORE_TILES; ++i) {
+    int query = lane_query + i / SCORE_TILES * TILE_N;
+    UNROLL for (int e = 0; e < ELEMENTS; ++e) {
+      int key = first_key + lane_key + key_of(i % SCORE_TILES, e);
+      float x = UNIT_ELEMENT(s[i], e);
+      if (SCORES_ARE_FINAL) x *= product_factor;
+      if (HAS_SOFTCAP) x = capped(x);
+      if (NATURAL_SCORES) x += mask_value(i * ELEMENTS + e);
+      if (HAS_ALIBI) x -= head_rules.alibi_slope * rule_alibi_distance(query, key, params.alibi_offset);
+      if (MASK_TYPE == AULE_MASK_BOOL && !mask_keeps(i * ELEMENTS + e)) x = MINUS_INFINITY;
+      if (edge && !in_sight(query, key)) x = MINUS_INFINITY;
+      UNIT_ELEMENT(s[i], e) = x;
     }
   }
 }
@@ -56,13 +70,13 @@ void bend_scores(int first_key) {
 // Whether a row's maximum grew by more than LAZY (log 2). As long as none did the old maxima serve: probabilities are
 // at most 2^LAZY, O need not be touched, and no lane need know another's maximum.
 float tops[QUERY_TILES];  // the largest of this lane's scores
-bool scores_grew(float factor) {
+bool scores_grew() {
   bool grew = false;
   UNROLL for (int n = 0; n < QUERY_TILES; ++n) {
     float top = UNIT_ELEMENT(s[n * SCORE_TILES], 0);
     UNROLL for (int i = 1; i < SCORE_TILES * ELEMENTS; ++i)
       top = max(top, UNIT_ELEMENT(s[n * SCORE_TILES + i / ELEMENTS], i % ELEMENTS));
-    tops[n] = top * factor;
+    tops[n] = top * exponent_factor();
     grew = grew || tops[n] > row_maximum[n] + float(LAZY) * (NATURAL_SCORES ? AULE_LN2 : 1.0);
   }
   return UNIT_ANY(grew);
@@ -82,15 +96,14 @@ void rescale() {
 }
 
 // Scores become probabilities, in their place.
-void exponentiate(int n, float factor, int first_key) {
+void exponentiate(int n, int first_key) {
   UNROLL for (int m = 0; m < SCORE_TILES; ++m) {
     UNROLL for (int e = 0; e < ELEMENTS; ++e) {
-      float x = exp_score(UNIT_ELEMENT(s[n * SCORE_TILES + m], e) * factor - row_maximum[n]);
+      float x = exp_score(UNIT_ELEMENT(s[n * SCORE_TILES + m], e) * exponent_factor() - row_maximum[n]);
       row_total[n] += x;
-      if (HAS_DROPOUT)
-        x *= dropout_factor(head_rules, lane_query + n * TILE_N, first_key + lane_key + key_of(m, e));
       UNIT_ELEMENT(s[n * SCORE_TILES + m], e) = x;
     }
+    if (HAS_DROPOUT) drop(n, m, first_key);
   }
 }
 
@@ -125,12 +138,11 @@ void make_operand(int n, int g) {
   }
 }
 
-void soften(const bool general, int first_key) {
-  if (general) bend_scores(first_key);
-  float factor = general ? 1.0 : product_factor;
-  if (scores_grew(factor)) rescale();
+void soften(const bool edge, int first_key) {
+  bend_scores(edge, first_key);
+  if (scores_grew()) rescale();
   UNROLL for (int n = 0; n < QUERY_TILES; ++n) {
-    exponentiate(n, factor, first_key);
+    exponentiate(n, first_key);
     UNROLL for (int g = 0; g < KEY_GROUPS; ++g) make_operand(n, g);
   }
 }
