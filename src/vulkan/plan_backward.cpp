@@ -21,31 +21,33 @@ struct BackwardRow {
   const char* family;    ///< GpuTraits::family; "" fits all
   std::int64_t max_dim;  ///< of the larger head size
   Side side;
-  int own, other, score_rows, score_columns, chunk, sum_rows, sum_columns, chunk_rows, slice, lanes_x, buffers;
+  int own, other, score_rows, score_columns, chunk, sum_rows, sum_columns, chunk_rows, slice, lanes_x, buffers, ahead;
   const char* provenance;
 
   constexpr int threads() const { return own / score_rows * (other / score_columns); }
   constexpr bool is_consistent() const {
-    return threads() == own / sum_rows * (slice / sum_columns) && other % chunk_rows == 0 && chunk % 4 == 0;
+    return threads() == own / sum_rows * (slice / sum_columns) && other % (chunk_rows * ahead) == 0 && chunk % 4 == 0;
   }
 };
 
+constexpr const char* kH100 = "H100, 2026-11-24, fp32, S = 4096, D = the largest that the row is for, 128 of all";
+
 // The first row of a side that fits a device's family, the head size and the shared memory.
 constexpr BackwardRow kRows[] = {
-    // family, max dim, side, own, other, scores' tile, chunk, sums' tile, chunk rows, slice, lanes, buffers
-    {"lavapipe", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, "not tuned: correctness only"},
-    {"lavapipe", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 1, "not tuned: correctness only"},
-    {"nvidia", 64, Side::kQueries, 128, 64, 8, 4, 8, 8, 4, 16, 64, 8, 2, "H100, fp32, D = 64, S = 4096"},
-    {"nvidia", 64, Side::kKeys, 128, 64, 8, 4, 8, 8, 4, 16, 64, 0, 2, "H100, fp32, D = 64, S = 4096"},
-    {"nvidia", 1 << 20, Side::kQueries, 64, 64, 4, 4, 16, 8, 4, 16, 128, 0, 2, "H100, fp32, D = 128, S = 4096"},
-    {"nvidia", 1 << 20, Side::kKeys, 64, 64, 4, 4, 16, 8, 4, 16, 128, 16, 2, "H100, fp32, D = 128, S = 4096"},
-    {"", 32, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, "not measured: fits 16 KiB of shared memory"},
-    {"", 32, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, "not measured: fits 16 KiB of shared memory"},
-    {"", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, "not measured: fits 16 KiB of shared memory"},
-    {"", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, "not measured: fits 16 KiB of shared memory"},
+    // family, max dim, side, own, other, scores' tile, chunk, sums' tile, chunk rows, slice, lanes, buffers, ahead
+    {"lavapipe", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, 1, "not tuned: correctness only"},
+    {"lavapipe", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 1, 2, "not tuned: correctness only"},
+    {"nvidia", 64, Side::kQueries, 128, 64, 8, 4, 16, 8, 4, 32, 64, 16, 1, 1, kH100},
+    {"nvidia", 64, Side::kKeys, 128, 64, 8, 4, 16, 8, 4, 32, 64, 0, 1, 1, kH100},
+    {"nvidia", 1 << 20, Side::kQueries, 128, 64, 8, 4, 16, 8, 8, 16, 128, 0, 1, 1, kH100},
+    {"nvidia", 1 << 20, Side::kKeys, 128, 64, 8, 4, 16, 8, 8, 16, 128, 0, 1, 1, kH100},
+    {"", 32, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, 1, "not measured: fits 16 KiB of shared memory"},
+    {"", 32, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, 1, "not measured: fits 16 KiB of shared memory"},
+    {"", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, 1,
+     "not measured: fits 16 KiB of shared memory"},
+    {"", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, 1, "not measured: fits 16 KiB of shared memory"},
 };
-static_assert(std::all_of(std::begin(kRows), std::end(kRows),
-                          [](const BackwardRow& row) { return row.is_consistent(); }),
+static_assert(std::ranges::all_of(kRows, &BackwardRow::is_consistent),
               "threads of a row's scores and of its sums differ, or chunks do not fill a block");
 
 /// Where the gradients of the scores are stored by dK's kernel for dQ's (attention_backward_dq_stored.comp): five
@@ -63,9 +65,9 @@ constexpr StoredRow kStoredRows[] = {
     {"nvidia", 8, 4, 16, 0, 512 << 10, 128, "H100, fp32, D = 64 and 128, S = 4096: 1 GiB gains 1 %"},
 };
 
-// A compute unit of a slow GPU does this in a third of a second: tasks with more are cut into parts.
+// A compute unit of a slow GPU does this in a third of a second: tasks with more are cut into parts, whose sums rest in
+// workspace2 in between, and a dispatch has so many of them.
 constexpr double kMostFlopsOfTask = 2e10;
-// Tasks of a dispatch whose tasks are cut: their sums rest in workspace2 in between.
 constexpr std::int64_t kTasksOfParts = 512;
 // Workgroups of a panel of stored gradients: their dispatches are not cut.
 constexpr std::int64_t kMostPanel = 4096, kMostTasks = 65535;
@@ -73,8 +75,7 @@ constexpr std::int64_t kMostPanel = 4096, kMostTasks = 65535;
 constexpr std::int64_t kMaskTasks = 512, kMostMaskPartials = 16 << 20;
 // Stored gradients of scores take at most this share of a device's memory.
 constexpr std::int64_t kStoredShare = 16;
-constexpr int kPlainWorkgroup = 128;  ///< of kernels without tiles
-constexpr int kRowLanes = 8;          ///< lanes that share a row of delta
+constexpr int kPlainWorkgroup = 128, kRowLanes = 8;  ///< of kernels without tiles; lanes that share a row of delta
 
 std::int64_t blocks(std::int64_t size, std::int64_t block) { return (size + block - 1) / block; }
 
@@ -83,8 +84,8 @@ std::int64_t shared_bytes(const BackwardRow& row) {
   const std::int64_t scores = std::int64_t{1} * row.chunk * (row.own / 4 + row.other / 4 + 2),
                      sums = static_cast<std::int64_t>(row.chunk_rows) * row.slice / 4,
                      tile = static_cast<std::int64_t>(row.other) * (row.own / 4 + 1);
-  const std::int64_t row_numbers = row.side == Side::kQueries ? row.own : row.other;
-  return 16 * (row.buffers * std::max(scores, sums) + tile) + 12 * row_numbers + 16;
+  return 16 * (row.buffers * std::max(scores, sums) + tile) + 12 * (row.side == Side::kQueries ? row.own : row.other) +
+         16;
 }
 
 /// Bytes of the shared arrays of attention_backward_dmask.comp with the row's tiles.
@@ -98,9 +99,10 @@ std::int64_t mask_shared_bytes(const BackwardRow& row) {
 enum OwnConstant : std::uint8_t {
   kOwnChunk = 2,
   kOwnSlice = 6,
-  kOwnWanted = 7,
+  kOwnWanted,
   kOwnPanelBlocks = 9,
-  kOwnWholeHeads = 10
+  kOwnWholeHeads = 10,
+  kOwnAhead = 12
 };
 constexpr int kAllWanted = 3;
 
@@ -110,7 +112,7 @@ void set_own(Tiling& tiling, std::initializer_list<int> values) {
 
 /// Sets the constant by which kernels leave out the checks of columns.
 void set_whole_heads(Tiling& tiling, const AttentionProblem& problem) {
-  const std::int64_t chunk = tiling.own[kOwnChunk], slice = tiling.own[kOwnSlice];
+  const std::int64_t chunk = tiling.own[kOwnChunk] * tiling.own[kOwnAhead], slice = tiling.own[kOwnSlice];
   bool whole = true;
   for (const std::int64_t dim : {problem.head_dim_qk, problem.head_dim_v})
     whole &= dim > 0 && dim % chunk == 0 && dim % slice == 0;
@@ -124,7 +126,7 @@ Tiling make_tiling(const BackwardRow& row, const GpuTraits& gpu) {
   tiling.block_q = row.side == Side::kQueries ? row.own : row.other;
   tiling.block_k = row.side == Side::kQueries ? row.other : row.own;
   set_own(tiling, {row.score_rows, row.score_columns, row.chunk, row.sum_rows, row.sum_columns, row.chunk_rows,
-                   row.slice, kAllWanted, row.lanes_x, 0, 0, row.buffers});
+                   row.slice, kAllWanted, row.lanes_x, 0, 0, row.buffers, row.ahead});
   tiling.shared_bytes = std::max(shared_bytes(row), row.side == Side::kQueries ? mask_shared_bytes(row) : 0);
   return tiling;
 }
@@ -160,7 +162,8 @@ void find_stored(const AttentionProblem& problem, const GpuTraits& gpu, VulkanCo
     tiling.subgroup_size = keys.subgroup_size;
     tiling.workgroup_size = keys.block_q / row.sum_rows * (slice / row.sum_columns);
     tiling.block_q = keys.block_q, tiling.block_k = keys.block_k;
-    set_own(tiling, {4, 4, row.chunk, row.sum_rows, row.sum_columns, row.chunk, slice, kAllWanted, row.lanes_x, 0, 0});
+    set_own(tiling,
+            {4, 4, row.chunk, row.sum_rows, row.sum_columns, row.chunk, slice, kAllWanted, row.lanes_x, 0, 0, 2, 1});
     tiling.shared_bytes = std::int64_t{8} * row.chunk * (keys.block_q + slice);
     if (tiling.shared_bytes > gpu.shared_bytes || tiling.workgroup_size > gpu.max_workgroup_size ||
         tiling.workgroup_size % std::max(tiling.subgroup_size, 1) != 0)
@@ -225,7 +228,7 @@ class BackwardProgram {
     pass.key = pipeline_key("attention_backward_dkv", problem_, tiling, kScoreFeatures, vector_loads_);
     pass.tasks = problem_.batch * problem_.heads_kv * slices * blocks(problem_.seq_k, tiling.block_k);
     pass.flops = two_pairs_ * static_cast<double>((slices + 1) * (problem_.head_dim_qk + problem_.head_dim_v));
-    pass.waits = true;
+    pass.waits = true,
     pass.steps = std::max<std::int64_t>(1, problem_.group_size() * blocks(problem_.seq_q, tiling.block_q));
     return pass;
   }
@@ -316,8 +319,7 @@ class BackwardProgram {
     program_.workspace2_bytes = std::max(program_.workspace2_bytes, 4 * program_.splits * elements);
     KernelPass reduce = plain_pass("attention_backward_reduce", plain_tiling(), 0);
     reduce.tasks = blocks(elements, kPlainWorkgroup);
-    reduce.flops = static_cast<double>(program_.splits * elements);
-    reduce.waits = true;
+    reduce.flops = static_cast<double>(program_.splits * elements), reduce.waits = true;
     program_.passes.push_back(std::move(reduce));
   }
 
@@ -369,7 +371,6 @@ class BackwardProgram {
   }
 
   static std::int64_t slice(const Tiling& tiling) { return tiling.own[kOwnSlice]; }
-
   const AttentionProblem& problem_;
   const VulkanConfig& config_;
   bool vector_loads_;

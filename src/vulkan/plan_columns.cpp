@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <string>
+#include <string_view>
+#include <utility>
+
+#include "vulkan/matrix_probe.hpp"
 
 namespace aule::vulkan {
 namespace {
@@ -22,9 +25,11 @@ constexpr const char* kNotMeasured = "not measured: what registers have room for
 // The first row that fits. RX 7000 and 9000 by static analysis: figures in docs/performance-vulkan-matrix.md.
 constexpr ColumnRow kRows[] = {
     // family, lanes, max dim, {subgroups, query tiles, block k, key step, holds q}
-    {"rdna3", 32, 64, {8, 2, 64, 64, true}, kMesa},  {"rdna3", 32, 128, {8, 1, 32, 32, true}, kMesa},
-    {"rdna4", 32, 64, {8, 2, 64, 64, true}, kMesa},  {"rdna4", 32, 128, {8, 1, 64, 64, true}, kMesa},
-    {"", 0, 64, {4, 1, 32, 32, true}, kNotMeasured}, {"", 0, 128, {4, 1, 32, 16, false}, kNotMeasured},
+    {"rdna3", 32, 64, {8, 2, 64, 64, true}, kMesa},   {"rdna3", 32, 96, {8, 1, 64, 64, true}, kMesa},
+    {"rdna3", 32, 128, {8, 1, 32, 32, true}, kMesa},  {"rdna3", 32, 192, {4, 1, 32, 32, false}, kMesa},
+    {"rdna3", 32, 256, {4, 1, 16, 16, false}, kMesa}, {"rdna4", 64, 64, {4, 2, 64, 64, true}, kMesa},
+    {"rdna4", 64, 128, {4, 2, 32, 32, true}, kMesa},  {"rdna4", 64, 256, {8, 1, 32, 32, true}, kMesa},
+    {"", 0, 64, {4, 1, 32, 32, true}, kNotMeasured},  {"", 0, 128, {4, 1, 32, 16, false}, kNotMeasured},
 };
 
 constexpr int kWord = 4;    // elements of 16 bits in a word of the shader's shared array
@@ -48,9 +53,14 @@ std::int64_t shared_bytes(const ColumnTiles& tiles, const MatrixShape& shape, co
 
 /// What the shader's loads take for granted: blocks and workgroups come out even.
 bool comes_out_even(const ColumnTiles& tiles, const MatrixShape& shape, int lanes) {
-  const int invocations = tiles.subgroups * lanes, groups = tiles.block_k / 4;
+  const int invocations = tiles.subgroups * lanes, groups = tiles.block_k / kWord;
   return tiles.block_k % tiles.key_step == 0 && tiles.key_step % shape.k == 0 && invocations % (2 * groups) == 0 &&
          invocations >= 64;
+}
+
+bool matches(const ColumnRow& row, const MatrixMap& map, const GpuTraits& gpu) {
+  const std::string_view family = row.family;
+  return (family.empty() || family == gpu.family) && (row.lanes == 0 || row.lanes == map.subgroup);
 }
 
 }  // namespace
@@ -80,23 +90,22 @@ Tiling column_tiling(const ColumnTiles& tiles, const ColumnMap& map, const Matri
   return tiling;
 }
 
-std::optional<VulkanConfig> fit_columns(const AttentionProblem& problem, const GpuTraits& gpu, const LaneMap& map,
-                                        int lanes) {
-  const std::optional<ColumnMap> columns = column_map(map, lanes);
-  if (!columns) return std::nullopt;
+std::optional<ColumnFit> fit_columns(const AttentionProblem& problem, const GpuTraits& gpu) {
   const std::int64_t dim = std::max(problem.head_dim_qk, problem.head_dim_v);
   for (const ColumnRow& row : kRows) {
-    const std::string_view family = row.family;
-    if ((!family.empty() && family != gpu.family) || (row.lanes != 0 && row.lanes != lanes) || dim > row.max_dim ||
-        !comes_out_even(row.tiles, map.shape, lanes))
-      continue;
-    VulkanConfig config;
-    config.tiling = column_tiling(row.tiles, *columns, map.shape, lanes, problem, gpu);
-    if (config.tiling.shared_bytes > gpu.shared_bytes || config.tiling.workgroup_size > gpu.max_workgroup_size)
-      continue;
-    config.row = family.empty() ? "any" : row.family;
-    config.shader = "attention_forward_mma_columns";
-    return config;
+    for (const MatrixMap& map : gpu.matrix_maps) {
+      if (map.shape.input != problem.dtype || !matches(row, map, gpu) || dim > row.max_dim) continue;
+      const LaneMap lanes = lane_map(map);
+      const std::optional<ColumnMap> columns = column_map(lanes, map.subgroup);
+      if (!columns || !comes_out_even(row.tiles, lanes.shape, map.subgroup)) continue;
+      VulkanConfig config;
+      config.tiling = column_tiling(row.tiles, *columns, lanes.shape, map.subgroup, problem, gpu);
+      if (config.tiling.shared_bytes > gpu.shared_bytes || config.tiling.workgroup_size > gpu.max_workgroup_size)
+        continue;
+      config.row = row.family[0] == '\0' ? "any" : row.family;
+      config.shader = "attention_forward_mma_columns";
+      return ColumnFit{std::move(config), &map};
+    }
   }
   return std::nullopt;
 }

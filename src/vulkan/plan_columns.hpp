@@ -21,9 +21,12 @@ struct ColumnTiles {
 Tiling column_tiling(const ColumnTiles& tiles, const ColumnMap& map, const MatrixShape& shape, int lanes,
                      const AttentionProblem& problem, const GpuTraits& gpu);
 
-/// The first row of the table that fits device, map and head size; nothing if none does. Types and features are the
-/// caller's business.
-std::optional<VulkanConfig> fit_columns(const AttentionProblem& problem, const GpuTraits& gpu, const LaneMap& map,
-                                        int lanes);
+struct ColumnFit {
+  VulkanConfig config;
+  const MatrixMap* map = nullptr;  ///< of the device's
+};
+/// The first row of the table that fits a map of the device, the type and the head size; nothing if none does. Features
+/// are the caller's business.
+std::optional<ColumnFit> fit_columns(const AttentionProblem& problem, const GpuTraits& gpu);
 
 }  // namespace aule::vulkan

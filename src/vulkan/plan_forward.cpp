@@ -71,7 +71,8 @@ std::int64_t shared_bytes(const ForwardRow& row, const Tiling& tiling) {
   const auto odd = [](std::int64_t rows) { return rows / 4 | 1; };
   const std::int64_t qk_chunk = row.chunk * (odd(tiling.block_q) + odd(tiling.block_k));
   const std::int64_t v_chunk = static_cast<std::int64_t>(row.chunk_v) * tiling.dim_v / 4;
-  return 16 * (row.buffers * std::max(qk_chunk, v_chunk) + row.chunk_p * odd(tiling.block_q));
+  const std::int64_t fp32 = 16 * (row.buffers * std::max(qk_chunk, v_chunk) + row.chunk_p * odd(tiling.block_q));
+  return row.shader[0] == '\0' ? fp32 : fp32 / 2;
 }
 
 Tiling make_tiling(const ForwardRow& row, const AttentionProblem& problem, const GpuTraits& gpu) {

@@ -138,16 +138,7 @@ std::string note(const MatrixMap& map, const VulkanConfig& config, const char* w
          std::to_string(config.tiling.block_k);
 }
 
-/// Where a lane owns a column of the accumulator.
-std::optional<VulkanConfig> fit_by_columns(const AttentionProblem& problem, const GpuTraits& gpu,
-                                           const MatrixMap& map) {
-  if (map.kind == name(kRegisters) || map.kind == name(kMemory)) return std::nullopt;
-  std::optional<VulkanConfig> config = fit_columns(problem, gpu, lane_map(map), map.subgroup);
-  if (config) config->note = note(map, *config, ", scores transposed");
-  return config;
-}
-
-/// Where it owns parts of rows, or where nobody knows.
+/// Where a lane owns parts of rows, or where nobody knows.
 std::optional<VulkanConfig> fit_by_rows(const AttentionProblem& problem, const DeviceInfo& device,
                                         const MatrixMap& map) {
   for (const MatrixRow& row : kRows) {
@@ -174,10 +165,13 @@ std::variant<VulkanConfig, Rejection> fit_matrix(const AttentionProblem& problem
   if (reason.empty() && gpu.matrix_maps.empty()) reason = "their lane maps are not known";
   if (reason.empty() && !gpu.subgroup_size_control) reason = "no subgroup size can be required";
   if (!reason.empty()) return Rejection{"no matrix units: " + reason};
+  if (auto fit = fit_columns(problem, gpu)) {  // where a lane owns a column of the accumulator
+    fit->config.note = note(*fit->map, fit->config, ", scores transposed");
+    return std::move(fit->config);
+  }
   for (const bool known : {true, false}) {
     for (const MatrixMap& map : gpu.matrix_maps) {
       if (map.shape.input != problem.dtype || (map.kind != name(kMemory)) != known) continue;
-      if (auto config = fit_by_columns(problem, gpu, map)) return *std::move(config);
       if (auto config = fit_by_rows(problem, device, map)) return *std::move(config);
     }
   }

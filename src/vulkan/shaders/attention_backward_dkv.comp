@@ -2,7 +2,8 @@
 // all queries of the group's heads that may see it: the group is summed here, in one order.
 //   tasks = batch * heads_kv * slices * ceil(seq_k / BLOCK_K), key blocks fastest;
 //   slices = ceil(max(head_dim_qk, head_dim_v) / SLICE)
-// Steps: (query head of the group, block of queries).
+// Steps: (query head of the group, block of queries), the last block first: under a causal band its probabilities are
+// the smallest, and adding small numbers first keeps a sum of thousands precise.
 // With PANEL_BLOCKS the gradients of the scores are left in workspace2 for attention_backward_dq_stored.comp: tile
 // [workgroup][query head of the group][block of queries] of [BLOCK_K][BLOCK_Q].
 #version 450
@@ -62,26 +63,42 @@ bool fetched_ahead;  // the first chunk of this step's tile is in `fetched`
 
 void set_tile(uint of_step) {
   start_head(batch, head_kv * params.group_size + int(of_step) / head_steps);
-  tile.first_other = (first_block + int(of_step) % head_steps) * BLOCK_Q;
+  tile.first_other = (first_block + head_steps - 1 - int(of_step) % head_steps) * BLOCK_Q;
 }
 
 void next_tile() {
   fetched_ahead = step + 1 < end_step;
   if (!fetched_ahead) return;
   set_tile(step + 1);
-  fetch_chunk(FIRST, 0);
+  fetch_chunk(FIRST, 0, 0);
+  fetch_row_numbers();
 }
 
-void main() {
+void next_chunk() {
+  if (fetched_ahead) fetch_chunk(FIRST, CHUNK, 1);
+}
+
+// Which block of keys of which slice of which (batch, head), and the number of its first tile in the panel. In a panel
+// of whole heads under a causal band the blocks that most queries see come first, so that the last workgroups are short.
+int locate() {
   int blocks = (params.seq_k + BLOCK_K - 1) / BLOCK_K;
   int slices = (max(params.head_dim_qk, params.head_dim_v) + SLICE - 1) / SLICE;
-  int task = int(push.first_task + gl_WorkGroupID.x);
-  int rest = task / blocks;
+  int group = int(gl_WorkGroupID.x), place = group, panel = int(gl_NumWorkGroups.x);
+  if (PANEL_BLOCKS != 0 && HAS_BAND && panel >= blocks) {
+    int heads = panel / blocks;
+    place = group % heads * blocks + group / heads;
+  }
+  int task = int(push.first_task) + place, rest = task / blocks;
+  tile.first_own = task % blocks * BLOCK_K;
   sum_first_column = rest % slices * SLICE;
   rest /= slices;
   batch = rest / params.heads_kv;
   head_kv = rest % params.heads_kv;
-  tile.first_own = task % blocks * BLOCK_K;
+  return place;
+}
+
+void main() {
+  int place = locate();
   bool sums_dk = WANTS_DK && sum_first_column < params.head_dim_qk;
   bool sums_dv = WANTS_DV && sum_first_column < params.head_dim_v;
   if (!sums_dk && !sums_dv) return;
@@ -105,7 +122,7 @@ void main() {
   fetched_ahead = false;
   [[dont_unroll]] for (step = push.first_step; step < end_step; ++step) {
     if (!fetched_ahead) set_tile(step);
-    int tile_index = (int(gl_WorkGroupID.x) * params.group_size + int(step) / head_steps) *
+    int tile_index = (place * params.group_size + int(step) / head_steps) *
                          ((params.seq_q + BLOCK_Q - 1) / BLOCK_Q) +
                      tile.first_other / BLOCK_Q;
     vec4 pairs[PAIRS4], gradients[PAIRS4];
@@ -115,8 +132,11 @@ void main() {
       if (leaves) leave_tile(tile_index, gradients);
       continue;
     }
-    if (!fetched_ahead) fetch_chunk(FIRST, 0);
-    load_row_numbers();
+    if (!fetched_ahead) {
+      [[unroll]] for (int slot = 0; slot < AHEAD; ++slot) fetch_chunk(FIRST, slot * CHUNK, slot);
+      fetch_row_numbers();
+    }
+    store_row_numbers();
     multiply_rows(FIRST, params.head_dim_qk, WANTS_DK ? CHUNK_OF_SECOND : ROWS_OF_SECOND, pairs);
     if (WANTS_DK) multiply_rows(SECOND, params.head_dim_v, sums_dv ? ROWS_OF_SECOND : ROWS_OF_FIRST, gradients);
     finish_pairs(true, pairs, gradients);

@@ -21,8 +21,8 @@ const int MAX_THREADS_SIDE = THREADS_X > THREADS_Y ? THREADS_X : THREADS_Y;
 const int MAX_BLOCK = OWN > OTHER ? OWN : OTHER;
 shared float partials[MAX_THREADS_SIDE * MAX_BLOCK];
 
-void fetch_next(int what) {
-  if (what == CHUNK_OF_SECOND) fetch_chunk(SECOND, 0);
+void fetch_next(int what, int slot) {
+  if (what == CHUNK_OF_SECOND) fetch_chunk(SECOND, slot * CHUNK, slot);
 }
 
 int mask_batch, mask_head;
@@ -110,9 +110,10 @@ void main() {
     start_head(params.dmask_size_0 == 1 ? of_head / steps_head : mask_batch,
                params.dmask_size_1 == 1 ? of_head % steps_head : mask_head);
     if (!tile_in_sight()) continue;
-    load_row_numbers();
+    fetch_row_numbers();
+    store_row_numbers();
     vec4 pairs[PAIRS4], gradients[PAIRS4];
-    fetch_chunk(FIRST, 0);
+    [[unroll]] for (int slot = 0; slot < AHEAD; ++slot) fetch_chunk(FIRST, slot * CHUNK, slot);
     multiply_rows(FIRST, params.head_dim_qk, CHUNK_OF_SECOND, pairs);
     multiply_rows(SECOND, params.head_dim_v, NOTHING, gradients);
     finish_pairs(false, pairs, gradients);

@@ -38,7 +38,11 @@ void next_tile() {
   fetched_ahead = step + 1 < end_step;
   if (!fetched_ahead) return;
   set_tile(step + 1);
-  fetch_chunk(FIRST, 0);
+  fetch_chunk(FIRST, 0, 0);
+}
+
+void next_chunk() {
+  if (fetched_ahead) fetch_chunk(FIRST, CHUNK, 1);
 }
 
 void main() {
@@ -65,7 +69,8 @@ void main() {
 
   vec4 dq[SUMS4];
   resume_sums(0, 1, dq);
-  load_row_numbers();
+  fetch_row_numbers();
+  store_row_numbers();
   fetched_ahead = false;
   [[dont_unroll]] for (step = push.first_step; step < end_step; ++step) {
     if (!fetched_ahead) set_tile(step);
@@ -73,7 +78,9 @@ void main() {
       fetched_ahead = false;
       continue;
     }
-    if (!fetched_ahead) fetch_chunk(FIRST, 0);
+    if (!fetched_ahead) {
+      [[unroll]] for (int slot = 0; slot < AHEAD; ++slot) fetch_chunk(FIRST, slot * CHUNK, slot);
+    }
     vec4 pairs[PAIRS4], gradients[PAIRS4];
     multiply_rows(FIRST, params.head_dim_qk, CHUNK_OF_SECOND, pairs);
     multiply_rows(SECOND, params.head_dim_v, ROWS_OF_FIRST, gradients);

@@ -27,29 +27,34 @@ void store_tile(vec4 pairs[PAIRS4]) {
 int sum_first_column;  // of the workgroup's slice
 int sum_column(int n) { return sum_first_column + 4 * (n * SUM_THREADS_X + sum_x()); }
 
-void fetch_rows(int operand, int first_row) {
+void fetch_rows(int operand, int first_row, int slot) {
+  bool inside = tile.first_other + OTHER <= OTHER_ROWS;
   [[unroll]] for (int n = 0; n < ROW_LOADS; ++n) {
     int e = thread_index() + n * THREADS, row = first_row + e / SLICE4;
-    if (SUM_STAGE % THREADS == 0 || e < SUM_STAGE)
-      fetched[n] = other_row4(operand, tile.first_other + row % (OTHER / 4) * 4 + row / (OTHER / 4),
-                              sum_first_column + 4 * (e % SLICE4));
+    if (SUM_STAGE % THREADS != 0 && e >= SUM_STAGE) continue;
+    row = tile.first_other + row % (OTHER / 4) * 4 + row / (OTHER / 4);
+    if (!inside) row = min(row, OTHER_ROWS - 1);
+    fetched[slot * FETCHES + n] = other_row4(operand, row, sum_first_column + 4 * (e % SLICE4));
   }
 }
 
-void store_rows(int buffer_index) {
+void store_rows(int buffer_index, int slot) {
   [[unroll]] for (int n = 0; n < ROW_LOADS; ++n) {
     int e = thread_index() + n * THREADS;
-    if (SUM_STAGE % THREADS == 0 || e < SUM_STAGE) stage[buffer_index * STAGE + e] = to_float4(fetched[n]);
+    if (SUM_STAGE % THREADS == 0 || e < SUM_STAGE) stage[buffer_index * STAGE + e] = to_float4(fetched[slot * FETCHES + n]);
   }
 }
 
 void next_tile();
 
-void fetch_next(int what) {
-  if (what == CHUNK_OF_SECOND) fetch_chunk(SECOND, 0);
-  if (what == ROWS_OF_FIRST) fetch_rows(FIRST, 0);
-  if (what == ROWS_OF_SECOND) fetch_rows(SECOND, 0);
-  if (what == NEXT_TILE) next_tile();
+void next_chunk();
+
+void fetch_next(int what, int slot) {
+  if (what == CHUNK_OF_SECOND) fetch_chunk(SECOND, slot * CHUNK, slot);
+  if (what == ROWS_OF_FIRST) fetch_rows(FIRST, slot * CHUNK_ROWS, slot);
+  if (what == ROWS_OF_SECOND) fetch_rows(SECOND, slot * CHUNK_ROWS, slot);
+  if (what == NEXT_TILE && slot == 0) next_tile();
+  if (what == NEXT_TILE && slot == 1) next_chunk();
 }
 
 void multiply_tile(int buffer_index, int first_row, inout vec4 sums[SUMS4]) {
@@ -66,25 +71,27 @@ void multiply_tile(int buffer_index, int first_row, inout vec4 sums[SUMS4]) {
   }
 }
 
-// Adds the tile's products with the other side's rows, whose first chunk has been fetched. Ends with a barrier.
+// Adds the tile's products with the other side's rows, whose first AHEAD chunks have been fetched.
 void add_tile(int operand, vec4 pairs[PAIRS4], int next, inout vec4 sums[SUMS4]) {
+  if (AHEAD == 2 || BUFFERS == 1) barrier();
   store_tile(pairs);
-  store_rows(0);
-  barrier();
   int buffer_index = 0;
-  [[dont_unroll]] for (int row = 0; row < OTHER; row += CHUNK_ROWS) {
-    bool more = row + CHUNK_ROWS < OTHER;
-    if (more) {
-      fetch_rows(operand, row + CHUNK_ROWS);
-    } else {
-      fetch_next(next);
+  [[dont_unroll]] for (int row = 0; row < OTHER; row += AHEAD * CHUNK_ROWS) {
+    [[unroll]] for (int slot = 0; slot < AHEAD; ++slot) {
+      if (AHEAD == 2 && BUFFERS == 2) buffer_index = slot;
+      if (BUFFERS == 1 && (row != 0 || slot != 0)) barrier();
+      store_rows(buffer_index, slot);
+      barrier();
+      if (row + AHEAD * CHUNK_ROWS < OTHER) {
+        fetch_rows(operand, row + (AHEAD + slot) * CHUNK_ROWS, slot);
+      } else {
+        fetch_next(next, slot);
+      }
+      multiply_tile(buffer_index, row + slot * CHUNK_ROWS, sums);
+      if (AHEAD == 1) buffer_index = BUFFERS - 1 - buffer_index;
     }
-    multiply_tile(buffer_index, row, sums);
-    buffer_index = BUFFERS - 1 - buffer_index;
-    if (BUFFERS == 1) barrier();
-    if (more) store_rows(buffer_index);
-    barrier();
   }
+  if (AHEAD == 1) barrier();
 }
 
 // The sums of an earlier or for a later dispatch of the same tasks; `which` of the kernel's sums.

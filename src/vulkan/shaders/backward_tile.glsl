@@ -20,7 +20,8 @@ layout(constant_id = 20) const int SUM_COLUMNS = 4;  // columns of a thread's su
 layout(constant_id = 21) const int CHUNK_ROWS = 16;  // other rows in shared memory at a time, for the sums
 layout(constant_id = 22) const int SLICE = 64;       // columns of the gradients in a workgroup
 layout(constant_id = 24) const int LANES_X = 0;      // see thread_grid.glsl
-layout(constant_id = 26) const int WHOLE_HEADS = 0;  // 1: both head sizes are multiples of CHUNK and of SLICE
+layout(constant_id = 26) const int WHOLE_HEADS = 0;  // 1: both head sizes are multiples of AHEAD * CHUNK and of SLICE
+layout(constant_id = 28) const int AHEAD = 1;        // chunks on their way; 2: products are cut into an even number
 layout(constant_id = 27) const int BUFFERS = 2;      // 1: larger chunks fit, for a barrier more
 
 #ifdef OWNS_QUERIES
@@ -33,8 +34,9 @@ const int THREADS_Y = OWN / SCORE_ROWS, THREADS_X = OTHER / SCORE_COLUMNS, THREA
 const int SQUARE_ROWS = SCORE_ROWS / 4, SQUARE_COLUMNS = SCORE_COLUMNS / 4, PAIRS4 = SQUARE_ROWS * SCORE_COLUMNS;
 const int CHUNK4 = CHUNK / 4, SLICE4 = SLICE / 4;
 const int OWN_PITCH = OWN / 4 + 1, OTHER_PITCH = OTHER / 4 + 1;  // vectors; odd, see stage_vector()
-const int OWN_LOADS = (OWN * CHUNK4 + THREADS - 1) / THREADS, OTHER_LOADS = (OTHER * CHUNK4 + THREADS - 1) / THREADS;
-const int NEXT_LOADS = OWN_LOADS + OTHER_LOADS;
+// A chunk goes to shared memory in squares of 4 rows x 4 columns, which a thread transposes: own rows first.
+const int OWN_SQUARES = OWN / 4 * CHUNK4, SQUARES = OWN_SQUARES + OTHER / 4 * CHUNK4;
+const int SQUARES_OF_THREAD = (SQUARES + THREADS - 1) / THREADS, NEXT_LOADS = 4 * SQUARES_OF_THREAD;
 const int SCORE_STAGE = CHUNK * (OWN_PITCH + OTHER_PITCH);
 #ifdef STAGES_SUMS
 const int SUM_STAGE = CHUNK_ROWS * SLICE4;
@@ -90,10 +92,8 @@ void start_head(int batch, int head_q) {
 #define FIRST_KEY tile.first_own
 #endif
 
-// Elements column .. column + 3 of a query's or a key's row. Rows past the end are read as the last one: such pairs have
-// probability 0, such gradients are not written.
+// Elements column .. column + 3 of a query's or a key's row.
 ELEMENT4 query_row4(int operand, int row, int column) {
-  row = min(row, params.seq_q - 1);
   if (operand == FIRST) {
     row = q_base + row * params.q.row;
     return WHOLE_HEADS != 0 ? read4_full_q(row, params.q.column, column)
@@ -104,7 +104,6 @@ ELEMENT4 query_row4(int operand, int row, int column) {
                           : read4_dout(row, params.dout.column, column, params.head_dim_v);
 }
 ELEMENT4 key_row4(int operand, int row, int column) {
-  row = min(row, params.seq_k - 1);
   if (operand == FIRST) {
     row = k_base + row * params.k.row;
     return WHOLE_HEADS != 0 ? read4_full_k(row, params.k.column, column)
@@ -117,9 +116,13 @@ ELEMENT4 key_row4(int operand, int row, int column) {
 #ifdef OWNS_QUERIES
 #define own_row4 query_row4
 #define other_row4 key_row4
+#define OWN_ROWS params.seq_q
+#define OTHER_ROWS params.seq_k
 #else
 #define own_row4 key_row4
 #define other_row4 query_row4
+#define OWN_ROWS params.seq_k
+#define OTHER_ROWS params.seq_q
 #endif
 
 // --- S and dP: products over columns, chunk by chunk ---
@@ -128,22 +131,33 @@ ELEMENT4 key_row4(int operand, int row, int column) {
 // to tile: a wait for memory at the start of each would take a quarter of the time (measured on an H100). For the same
 // reason a chunk has to be work for longer than memory takes to answer: 512 multiply-adds a thread where 8 subgroups
 // share an H100's multiprocessor.
-ELEMENT4 fetched[FETCHES];
+ELEMENT4 fetched[AHEAD * FETCHES];  // chunk n of a product in slot n % AHEAD
 
 // What to fetch while the last chunk of a product is multiplied. NEXT_TILE: next_tile() of the kernel decides.
 const int NOTHING = 0, CHUNK_OF_SECOND = 1, ROWS_OF_FIRST = 2, ROWS_OF_SECOND = 3, NEXT_TILE = 4;
-void fetch_next(int what);
+void fetch_next(int what, int slot);
 
-void fetch_chunk(int operand, int column) {
-  [[unroll]] for (int n = 0; n < OWN_LOADS; ++n) {
-    int e = thread_index() + n * THREADS;
-    if (OWN * CHUNK4 % THREADS == 0 || e < OWN * CHUNK4)
-      fetched[n] = own_row4(operand, tile.first_own + e / CHUNK4, column + 4 * (e % CHUNK4));
-  }
-  [[unroll]] for (int n = 0; n < OTHER_LOADS; ++n) {
-    int e = thread_index() + n * THREADS;
-    if (OTHER * CHUNK4 % THREADS == 0 || e < OTHER * CHUNK4)
-      fetched[OWN_LOADS + n] = other_row4(operand, tile.first_other + e / CHUNK4, column + 4 * (e % CHUNK4));
+// Rows past the end are read as the last one: such pairs have probability 0, such gradients are not written.
+void fetch_chunk(int operand, int column, int slot) {
+  [[unroll]] for (int n = 0; n < SQUARES_OF_THREAD; ++n) {
+    int e = thread_index() + n * THREADS, at = slot * FETCHES + 4 * n;
+    if (SQUARES % THREADS != 0 && e >= SQUARES) continue;
+    if (e < OWN_SQUARES) {
+      int row = tile.first_own + e / CHUNK4 * 4, from = column + e % CHUNK4 * 4;
+      if (tile.first_own + OWN <= OWN_ROWS) {
+        [[unroll]] for (int r = 0; r < 4; ++r) fetched[at + r] = own_row4(operand, row + r, from);
+      } else {
+        [[unroll]] for (int r = 0; r < 4; ++r) fetched[at + r] = own_row4(operand, min(row + r, OWN_ROWS - 1), from);
+      }
+    } else {
+      e -= OWN_SQUARES;
+      int row = tile.first_other + e / CHUNK4 * 4, from = column + e % CHUNK4 * 4;
+      if (tile.first_other + OTHER <= OTHER_ROWS) {
+        [[unroll]] for (int r = 0; r < 4; ++r) fetched[at + r] = other_row4(operand, row + r, from);
+      } else {
+        [[unroll]] for (int r = 0; r < 4; ++r) fetched[at + r] = other_row4(operand, min(row + r, OTHER_ROWS - 1), from);
+      }
+    }
   }
 }
 
@@ -151,25 +165,22 @@ void fetch_chunk(int operand, int column) {
 // stores of 32 neighbouring threads over the banks.
 int stage_vector(int c4, int vector) { return vector ^ (CHUNK4 < 4 ? 0 : c4 / 2 * (8 / CHUNK4)); }
 
-void store_column4(int at, int pitch, int c4, int row, vec4 values) {
-  at += 4 * c4 * pitch + stage_vector(c4, row / 4);
-  stage[at][row % 4] = values.x;
-  stage[at + pitch][row % 4] = values.y;
-  stage[at + 2 * pitch][row % 4] = values.z;
-  stage[at + 3 * pitch][row % 4] = values.w;
+void store_square(int at, int pitch, mat4 rows) {
+  [[unroll]] for (int e = 0; e < 4; ++e) stage[at + e * pitch] = vec4(rows[0][e], rows[1][e], rows[2][e], rows[3][e]);
 }
 
-void store_chunk(int buffer_index) {
+void store_chunk(int buffer_index, int slot) {
   int own = buffer_index * STAGE, other = own + CHUNK * OWN_PITCH;
-  [[unroll]] for (int n = 0; n < OWN_LOADS; ++n) {
-    int e = thread_index() + n * THREADS;
-    if (OWN * CHUNK4 % THREADS == 0 || e < OWN * CHUNK4)
-      store_column4(own, OWN_PITCH, e % CHUNK4, e / CHUNK4, to_float4(fetched[n]));
-  }
-  [[unroll]] for (int n = 0; n < OTHER_LOADS; ++n) {
-    int e = thread_index() + n * THREADS;
-    if (OTHER * CHUNK4 % THREADS == 0 || e < OTHER * CHUNK4)
-      store_column4(other, OTHER_PITCH, e % CHUNK4, e / CHUNK4, to_float4(fetched[OWN_LOADS + n]));
+  [[unroll]] for (int n = 0; n < SQUARES_OF_THREAD; ++n) {
+    int e = thread_index() + n * THREADS, at = slot * FETCHES + 4 * n;
+    if (SQUARES % THREADS != 0 && e >= SQUARES) continue;
+    mat4 rows = mat4(to_float4(fetched[at]), to_float4(fetched[at + 1]), to_float4(fetched[at + 2]), to_float4(fetched[at + 3]));
+    if (e < OWN_SQUARES) {
+      store_square(own + e % CHUNK4 * 4 * OWN_PITCH + stage_vector(e % CHUNK4, e / CHUNK4), OWN_PITCH, rows);
+    } else {
+      e -= OWN_SQUARES;
+      store_square(other + e % CHUNK4 * 4 * OTHER_PITCH + stage_vector(e % CHUNK4, e / CHUNK4), OTHER_PITCH, rows);
+    }
   }
 }
 
@@ -188,26 +199,27 @@ void multiply_chunk(int buffer_index, inout vec4 sums[PAIRS4]) {
   }
 }
 
-// The operand's first chunk has been fetched. `columns` is no specialization constant: one pipeline serves every head
-// size. At least one chunk is done, of zeros if there is no column. Ends with a barrier: the stage is free.
+// The operand's first AHEAD chunks have been fetched. `columns` is no specialization constant: one pipeline serves every
+// head size. At least AHEAD chunks are done, of zeros if there are no columns.
 void multiply_rows(int operand, int columns, int next, out vec4 sums[PAIRS4]) {
   [[unroll]] for (int n = 0; n < PAIRS4; ++n) sums[n] = vec4(0.0);
-  store_chunk(0);
-  barrier();
   int buffer_index = 0;
-  [[dont_unroll]] for (int column = 0; column < max(columns, 1); column += CHUNK) {
-    bool more = column + CHUNK < columns;
-    if (more) {
-      fetch_chunk(operand, column + CHUNK);
-    } else {
-      fetch_next(next);
+  [[dont_unroll]] for (int column = 0; column < max(columns, 1); column += AHEAD * CHUNK) {
+    [[unroll]] for (int slot = 0; slot < AHEAD; ++slot) {
+      if (AHEAD == 2 && BUFFERS == 2) buffer_index = slot;
+      if (BUFFERS == 1) barrier();
+      store_chunk(buffer_index, slot);
+      barrier();
+      if (column + AHEAD * CHUNK < columns) {
+        fetch_chunk(operand, column + (AHEAD + slot) * CHUNK, slot);
+      } else {
+        fetch_next(next, slot);
+      }
+      multiply_chunk(buffer_index, sums);
+      if (AHEAD == 1) buffer_index = BUFFERS - 1 - buffer_index;
     }
-    multiply_chunk(buffer_index, sums);
-    buffer_index = BUFFERS - 1 - buffer_index;
-    if (BUFFERS == 1) barrier();
-    if (more) store_chunk(buffer_index);
-    barrier();
   }
+  if (AHEAD == 1) barrier();
 }
 
 // --- from S and dP to P and G ---
@@ -215,20 +227,31 @@ void multiply_rows(int operand, int columns, int next, out vec4 sums[PAIRS4]) {
 int own_row(int square_row) { return tile.first_own + 4 * (square_row * THREADS_Y + thread_y()); }
 int other_row(int j) { return tile.first_other + 4 * (j / 4 * THREADS_X + thread_x()) + j % 4; }
 
-// Of the block's queries; a barrier has to follow.
-void load_row_numbers() {
-  for (int i = thread_index(); i < BLOCK_Q; i += THREADS) {
-    int query = FIRST_QUERY + i;
-    vec2 numbers = vec2(0.0);
-    float factor = 1.0;
-    if (query < params.seq_q) {
+// lse and delta of the block's queries: fetched early, stored at the tile's start; a barrier has to follow.
+const int NUMBERS = (BLOCK_Q + THREADS - 1) / THREADS;
+vec2 fetched_numbers[NUMBERS];
+float fetched_factors[NUMBERS];
+
+void fetch_row_numbers() {
+  [[unroll]] for (int n = 0; n < NUMBERS; ++n) {
+    int i = thread_index() + n * THREADS, query = FIRST_QUERY + i;
+    fetched_numbers[n] = vec2(0.0);
+    fetched_factors[n] = 1.0;
+    if (i < BLOCK_Q && query < params.seq_q) {
       int row = params.workspace_offset + (tile.batch * params.heads_q + tile.head) * params.seq_q + query;
-      numbers.x = lse[element_index(params.lse, tile.batch, tile.head) + query * params.lse.row] * SCORE_UNIT;
-      numbers.y = workspace[row];
-      if (NATURAL_SCORES) factor = workspace[row + params.batch * params.heads_q * params.seq_q];
+      fetched_numbers[n].x = lse[element_index(params.lse, tile.batch, tile.head) + query * params.lse.row];
+      fetched_numbers[n].y = workspace[row];
+      if (NATURAL_SCORES) fetched_factors[n] = workspace[row + params.batch * params.heads_q * params.seq_q];
     }
-    row_numbers[i] = numbers;
-    if (NATURAL_SCORES) row_factors[i] = factor;
+  }
+}
+
+void store_row_numbers() {
+  [[unroll]] for (int n = 0; n < NUMBERS; ++n) {
+    int i = thread_index() + n * THREADS;
+    if (i >= BLOCK_Q) continue;
+    row_numbers[i] = vec2(fetched_numbers[n].x * SCORE_UNIT, fetched_numbers[n].y);
+    if (NATURAL_SCORES) row_factors[i] = fetched_factors[n];
   }
 }
 
