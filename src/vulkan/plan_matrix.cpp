@@ -95,10 +95,7 @@ Tiling make_tiling(const MatrixRow& row, const MatrixMap& map, const AttentionPr
   for (const int value : {map.shape.m, map.shape.n, row.row_tiles, row.key_step, kNone, static_cast<int>(row.pipeline),
                           map_kind(row), exact ? 1 : 0})
     tiling.own.push_back(static_cast<std::uint32_t>(value));
-  for (std::size_t bit = 0; bit < BitMap::kLaneBits; ++bit)
-    tiling.own.push_back(bit < map.lane_bits.size() ? static_cast<std::uint32_t>(map.lane_bits[bit]) : 0);
-  for (std::size_t bit = 0; bit < BitMap::kElementBits; ++bit)
-    tiling.own.push_back(bit < map.element_bits.size() ? static_cast<std::uint32_t>(map.element_bits[bit]) : 0);
+  add_lane_bits(tiling, map);
   tiling.own.push_back(kLazy);
   tiling.shared_bytes = shared_bytes(row, map, tiling);
   return tiling;
@@ -157,6 +154,15 @@ std::optional<VulkanConfig> fit_by_rows(const AttentionProblem& problem, const D
 }
 
 }  // namespace
+
+void add_lane_bits(Tiling& tiling, const MatrixMap& map) {
+  const auto add = [&](const std::vector<int>& bits, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i)
+      tiling.own.push_back(i < bits.size() ? static_cast<std::uint32_t>(bits[i]) : 0);
+  };
+  add(map.lane_bits, BitMap::kLaneBits);
+  add(map.element_bits, BitMap::kElementBits);
+}
 
 std::variant<VulkanConfig, Rejection> fit_matrix(const AttentionProblem& problem, const DeviceInfo& device) {
   const GpuTraits& gpu = device.gpu;
