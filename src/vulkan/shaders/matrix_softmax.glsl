@@ -6,7 +6,6 @@
 #define LOWEST -3.402823466e38
 const int STATISTICS = MAP_KIND == 0 ? (TILE_M + int(SUBGROUP_SIZE) - 1) / int(SUBGROUP_SIZE) : ROW_SLOTS;
 float row_maximum[ROW_TILES * STATISTICS], row_total[ROW_TILES * STATISTICS];
-ACCUMULATOR total[ROW_TILES];                // SUM_BY_MATRIX: the sums, in every column
 
 // What products are multiplied by: scores are products with Q times the scale. Without a rule that bends scores the
 // factor goes into the exponent.
@@ -105,7 +104,6 @@ float capped(float product) {
 
 void begin_rows() {
   [[unroll]] for (int i = 0; i < ROW_TILES * VALUE_TILES; ++i) o[i] = ACCUMULATOR(0.0);
-  [[unroll]] for (int i = 0; i < ROW_TILES; ++i) total[i] = ACCUMULATOR(0.0);
   [[unroll]] for (int i = 0; i < ROW_TILES * STATISTICS; ++i) {
     row_maximum[i] = LOWEST;
     row_total[i] = 0.0;
@@ -170,9 +168,6 @@ void rescale(float factor) {
     [[unroll]] for (int d = 0; d < VALUE_TILES; ++d) {
       [[unroll]] for (int e = 0; e < ELEMENTS; ++e) o[m * VALUE_TILES + d][e] *= shrink[row_slot(e)];
     }
-    if (SUM_BY_MATRIX != 0) {
-      [[unroll]] for (int e = 0; e < ELEMENTS; ++e) total[m][e] *= shrink[row_slot(e)];
-    }
   }
 }
 
@@ -182,7 +177,7 @@ void exponentiate(const int i, int first_key) {
   [[unroll]] for (int e = 0; e < ELEMENTS; ++e) {
     int r = m * ROW_SLOTS + row_slot(e);
     float x = exp_score(s[i][e] * exponent_factor() - row_maximum[r]);
-    if (SUM_BY_MATRIX == 0) row_total[r] += x;
+    row_total[r] += x;
     if (HAS_DROPOUT)
       x *= dropout_factor(head_rules, subgroup_query + m * TILE_M + (place & 0xff) + element_row(e),
                           first_key + n * TILE_N + (place >> 8) + element_column(e));
@@ -194,7 +189,8 @@ void exponentiate_all(int first_key) {
   [[unroll]] for (int i = 0; i < ROW_TILES * KEY_TILES; ++i) exponentiate(i, first_key);
 }
 
-void soften_by_map(const bool edge, int first_key, int next_first_key) {
+// next_first_key: of the scores that come after these; their mask is fetched.
+void soften(const bool edge, int first_key, int next_first_key) {
   bend_scores(edge, first_key);
   fetch_mask(edge, next_first_key);
   if (LAZY == 0 || scores_grew(exponent_factor())) rescale(exponent_factor());
@@ -238,7 +234,7 @@ void scale_rows_by_scratch(int m, int scratch) {
 }
 
 void soften_by_memory(int first_key) {
-  int scratch = Q_END + subgroup_index * SCRATCH;
+  int scratch = ROWS_END + subgroup_index * SCRATCH;
   [[unroll]] for (int m = 0; m < ROW_TILES; ++m) {
     subgroupBarrier();
     [[unroll]] for (int n = 0; n < KEY_TILES; ++n)
@@ -253,12 +249,6 @@ void soften_by_memory(int first_key) {
     [[unroll]] for (int n = 0; n < KEY_TILES; ++n)
       coopMatLoad(p[m * KEY_TILES + n], pool, scratch + WEIGHTS_AT + n * TILE_N / PIECE, WEIGHT_PITCH, ROW_MAJOR);
   }
-}
-
-// next_first_key: of the scores that come after these; their mask is fetched.
-void soften(const bool edge, int first_key, int next_first_key) {
-  if (MAP_KIND == 0) soften_by_memory(first_key);
-  else soften_by_map(edge, first_key, next_first_key);
 }
 
 // Score tiles exponentiated beside one depth tile's products. Loops whose bounds depend on another loop's counter stay
@@ -276,19 +266,28 @@ void soften_and_multiply_qk(int stage, int first_key) {
   }
 }
 
-void multiply_pv(int stage, int at) {
+// P V; multiply_pv_column(): one column tile of it.
+void multiply_pv_column(int stage, int at, const int d) {
   [[unroll]] for (int n = 0; n < KEY_TILES; ++n) {
-    [[unroll]] for (int d = 0; d < VALUE_TILES; ++d) {
-      OPERAND_B b;
-      coopMatLoad(b, pool, V_BASE + stage * V_STAGE + (at + n * TILE_N) * V_PITCH + d * TILE_N / PIECE, V_PITCH,
-                  ROW_MAJOR);
-      [[unroll]] for (int m = 0; m < ROW_TILES; ++m)
-        o[m * VALUE_TILES + d] = coopMatMulAdd(p[m * KEY_TILES + n], b, o[m * VALUE_TILES + d]);
-    }
-    if (SUM_BY_MATRIX != 0) {
-      [[unroll]] for (int m = 0; m < ROW_TILES; ++m)
-        total[m] = coopMatMulAdd(p[m * KEY_TILES + n], OPERAND_B(1.0), total[m]);
-    }
+    OPERAND_B b;
+    coopMatLoad(b, pool, V_BASE + stage * V_STAGE + (at + n * TILE_N) * V_PITCH + d * TILE_N / PIECE, V_PITCH,
+                ROW_MAJOR);
+    [[unroll]] for (int m = 0; m < ROW_TILES; ++m)
+      o[m * VALUE_TILES + d] = coopMatMulAdd(p[m * KEY_TILES + n], b, o[m * VALUE_TILES + d]);
+  }
+}
+
+void multiply_pv(int stage, int at) {
+  [[unroll]] for (int d = 0; d < VALUE_TILES; ++d) multiply_pv_column(stage, at, d);
+}
+
+// Scores of one block and, in turns with them, the output of the block before: neither waits for the other.
+const int LONGER_SIDE = DEPTH_TILES > VALUE_TILES ? DEPTH_TILES : VALUE_TILES;
+void multiply_qk_and_pv(int stage, int v_stage) {
+  clear_qk();
+  [[unroll]] for (int d = 0; d < LONGER_SIDE; ++d) {
+    if (d < DEPTH_TILES) multiply_qk_step(stage, 0, min(d, DEPTH_TILES - 1));
+    if (d < VALUE_TILES) multiply_pv_column(v_stage, 0, min(d, VALUE_TILES - 1));
   }
 }
 
@@ -307,7 +306,7 @@ void finish_rows_by_map(int m) {
   [[unroll]] for (int e = 0; e < ELEMENTS; ++e) {
     if (element_column(e) == 0) {
       int r = m * ROW_SLOTS + row_slot(e);
-      float sum = SUM_BY_MATRIX != 0 ? total[m][e] : row_sum(row_total[r]);
+      float sum = row_sum(row_total[r]);
       inverse[row_slot(e)] =
           end_row(row_maximum[r], sum, subgroup_query + m * TILE_M + (place & 0xff) + element_row(e), place < 0x100);
     }
@@ -318,7 +317,7 @@ void finish_rows_by_map(int m) {
 }
 
 void finish_rows_by_memory(int m) {
-  int scratch = Q_END + subgroup_index * SCRATCH;
+  int scratch = ROWS_END + subgroup_index * SCRATCH;
   subgroupBarrier();
   [[unroll]] for (int slot = 0; slot < STATISTICS; ++slot) {
     int row = slot * int(SUBGROUP_SIZE) + lane, r = m * STATISTICS + slot;

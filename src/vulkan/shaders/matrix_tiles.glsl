@@ -3,16 +3,11 @@ layout(constant_id = 16) const int TILE_M = 16;  // rows (queries) of a matrix
 layout(constant_id = 17) const int TILE_N = 16;  // columns: keys of a score tile, columns of V. Also the depth of A
 layout(constant_id = 18) const int ROW_TILES = 1;
 layout(constant_id = 19) const int KEY_STEP = 64;      // keys a softmax step; divides BLOCK_K
-layout(constant_id = 20) const int QUERY_TILES = 256;  // depth tiles of Q held in registers; the rest in shared memory
-layout(constant_id = 21) const int PIPELINE = 1;
+layout(constant_id = 21) const int PIPELINE = 0;
 layout(constant_id = 22) const int MAP_KIND = 1;  // 0: unknown; 1: accumulator = operand A, by the bits of matrix_map
 layout(constant_id = 23) const int EXACT_DIMS = 0;  // 1: HEAD_DIM_QK and HEAD_DIM_V are the true sizes
 layout(constant_id = 34) const int LAZY = 8;  // rescale when a row's maximum grew by more than this (log2); 0: always
-layout(constant_id = 35) const int SUM_BY_MATRIX = 0;  // 1: row sums are P times ones
 
-#ifndef STEP_LOOP
-#define STEP_LOOP [[dont_unroll]]
-#endif
 #include "../../kernels/matrix_pool.h"
 const int ELEMENTS = TILE_M * TILE_N / int(SUBGROUP_SIZE);  // of a matrix in one lane
 
@@ -25,7 +20,7 @@ shared uvec4 pool[POOL_PIECES];
 #define ROW_MAJOR gl_CooperativeMatrixLayoutRowMajor
 #define COLUMN_MAJOR gl_CooperativeMatrixLayoutColumnMajor
 
-OPERAND_A q[ROW_TILES * (HELD > 0 ? HELD : 1)];
+OPERAND_A q[ROW_TILES * DEPTH_TILES];
 ACCUMULATOR o[ROW_TILES * VALUE_TILES];
 ACCUMULATOR s[ROW_TILES * KEY_TILES], s_next[ROW_TILES * KEY_TILES];
 OPERAND_A p[ROW_TILES * KEY_TILES];
@@ -102,14 +97,11 @@ void stage_queries() {
         if (query < params.seq_q)
           x = load8_q(q_head + query * params.q.row, params.q.column, column, params.head_dim_qk) ^ flip;
         pool[(subgroup_index * TILE_M + row) * STAGING_PITCH + i % pieces] = x;
-        if (HELD < DEPTH_TILES && column >= HELD * TILE_N && column < HEAD_DIM_QK)
-          pool[Q_BASE + ((subgroup_index * ROW_TILES + m) * TILE_M + row) * Q_PITCH + column / PIECE -
-               HELD * TILE_N / PIECE] = x;
       }
       barrier();
       [[unroll]] for (int d = 0; d < STAGED; ++d) {
-        if (first + d < HELD)
-          coopMatLoad(q[m * HELD + first + d], pool, subgroup_index * TILE_M * STAGING_PITCH + d * TILE_N / PIECE,
+        if (first + d < DEPTH_TILES)
+          coopMatLoad(q[m * DEPTH_TILES + first + d], pool, subgroup_index * TILE_M * STAGING_PITCH + d * TILE_N / PIECE,
                       STAGING_PITCH, ROW_MAJOR);
       }
       barrier();
@@ -120,24 +112,19 @@ void stage_queries() {
 // multiply_NAME(): scores of a block's keys from `at` on, into SCORES; multiply_NAME_step(): one depth tile's share.
 #define AULE_MULTIPLY_QK(NAME, SCORES)                                                                               \
   void multiply_##NAME##_step(int stage, int at, const int d) {                                                      \
-    OPERAND_A a[ROW_TILES];                                                                                          \
-    [[unroll]] for (int m = 0; m < ROW_TILES; ++m) {                                                                 \
-      if (d < HELD) a[m] = q[m * HELD + d];                                                                          \
-      else                                                                                                           \
-        coopMatLoad(a[m], pool,                                                                                      \
-                    Q_BASE + (subgroup_index * ROW_TILES + m) * TILE_M * Q_PITCH + (d - HELD) * TILE_N / PIECE,      \
-                    Q_PITCH, ROW_MAJOR);                                                                             \
-    }                                                                                                                \
     [[unroll]] for (int n = 0; n < KEY_TILES; ++n) {                                                                 \
       OPERAND_B b;                                                                                                   \
       coopMatLoad(b, pool, stage * K_STAGE + (at + n * TILE_N) * K_PITCH + d * TILE_N / PIECE, K_PITCH,              \
                   COLUMN_MAJOR);                                                                                     \
       [[unroll]] for (int m = 0; m < ROW_TILES; ++m)                                                                 \
-        SCORES[m * KEY_TILES + n] = coopMatMulAdd(a[m], b, SCORES[m * KEY_TILES + n]);                               \
+        SCORES[m * KEY_TILES + n] = coopMatMulAdd(q[m * DEPTH_TILES + d], b, SCORES[m * KEY_TILES + n]);             \
     }                                                                                                                \
   }                                                                                                                  \
-  void multiply_##NAME(int stage, int at) {                                                                          \
+  void clear_##NAME() {                                                                                              \
     [[unroll]] for (int i = 0; i < ROW_TILES * KEY_TILES; ++i) SCORES[i] = ACCUMULATOR(0.0);                         \
+  }                                                                                                                  \
+  void multiply_##NAME(int stage, int at) {                                                                          \
+    clear_##NAME();                                                                                                  \
     [[unroll]] for (int d = 0; d < DEPTH_TILES; ++d) multiply_##NAME##_step(stage, at, d);                           \
   }
 AULE_MULTIPLY_QK(qk, s)
