@@ -45,7 +45,11 @@ Dispatcher::Choice Dispatcher::choose(const AttentionProblem& problem, std::stri
   for (const std::shared_ptr<Backend>& backend : backends_) {
     const std::string name = backend->name();
     if (!wanted.empty() && wanted != name) continue;
-    if (wanted.empty()) {
+    if (!backend->reaches(problem.memory)) {
+      choice.rejections.emplace_back(name, "computes in the host's memory, and the tensors lie in a GPU's");
+      continue;
+    }
+    if (wanted.empty() && problem.memory == MemoryKind::kHost) {
       if (std::string reason = backend->avoided(problem); !reason.empty()) {
         choice.rejections.emplace_back(name, std::move(reason));
         continue;
@@ -90,6 +94,9 @@ std::size_t Dispatcher::cached_plans() const {
 Dispatcher& default_dispatcher() {
   // Never destroyed: other threads may still be computing while the process exits.
   static Dispatcher& dispatcher = *new Dispatcher({
+#ifdef AULE_HAVE_HIP_BACKEND
+      make_hip_backend(),
+#endif
 #ifdef AULE_HAVE_VULKAN_BACKEND
       make_vulkan_backend(),
 #endif

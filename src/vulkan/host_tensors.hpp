@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/packing.hpp"
 #include "core/problem.hpp"
 #include "vulkan/launch.hpp"
-#include "vulkan/packing.hpp"
 
 namespace aule::vulkan {
 
