@@ -1,8 +1,13 @@
 #include "core/dispatch.hpp"
 
+#include <atomic>
 #include <mutex>
 #include <shared_mutex>
 #include <unordered_map>
+
+#ifndef _WIN32
+#include <pthread.h>
+#endif
 
 namespace aule {
 namespace {
@@ -23,10 +28,20 @@ struct KeyHash {
   }
 };
 
+/// How often this process came out of fork(): a child may not have the devices of its parent, so plans are made anew.
+std::atomic<int>& forks() {
+  static std::atomic<int> count{0};
+#ifndef _WIN32
+  [[maybe_unused]] static const int registered = pthread_atfork(nullptr, nullptr, [] { ++count; });
+#endif
+  return count;
+}
+
 }  // namespace
 
 struct Dispatcher::Cache {
   std::shared_mutex mutex;
+  int forks = 0;
   std::unordered_map<Key, Choice, KeyHash> choices;
 };
 
@@ -37,9 +52,11 @@ Dispatcher::~Dispatcher() = default;
 
 Dispatcher::Choice Dispatcher::choose(const AttentionProblem& problem, std::string_view wanted) const {
   Key key{problem, std::string(wanted)};
+  const int now = forks().load(std::memory_order_relaxed);
   {
     const std::shared_lock lock(cache_->mutex);
-    if (const auto found = cache_->choices.find(key); found != cache_->choices.end()) return found->second;
+    const auto found = cache_->choices.find(key);
+    if (found != cache_->choices.end() && cache_->forks == now) return found->second;
   }
   Choice choice;
   for (const std::shared_ptr<Backend>& backend : backends_) {
@@ -67,7 +84,8 @@ Dispatcher::Choice Dispatcher::choose(const AttentionProblem& problem, std::stri
   const bool cacheable = problem == problem && (choice.backend != nullptr || !choice.rejections.empty());
   if (!cacheable) return choice;
   const std::unique_lock lock(cache_->mutex);
-  if (cache_->choices.size() >= kMaxCachedPlans) cache_->choices.clear();
+  if (cache_->choices.size() >= kMaxCachedPlans || cache_->forks != now) cache_->choices.clear();
+  cache_->forks = now;
   cache_->choices.insert_or_assign(std::move(key), choice);
   return choice;
 }

@@ -96,7 +96,7 @@ class HipBackend final : public Backend {
   std::unique_ptr<ContextDevice> make_context(const std::string& device, bool wanted) override {
     find_devices();
     if (devices_.empty() || (device.empty() && !reason_.empty())) {
-      if (!wanted || (!device.empty() && devices_.empty())) return nullptr;  // another back end may have that device
+      if (!wanted) return nullptr;
       throw Error(ErrorCode::kUnsupported, reason_);
     }
     return make_context_device(used(device.empty() ? chosen_ : choose_device(devices_, device)).device);
