@@ -17,6 +17,9 @@ namespace aule {
 namespace hip {
 namespace {
 
+constexpr const char* kForked =
+    "cannot be used in a child of fork() whose parent has used it: start the process with spawn";
+
 std::string wanted_device() {
   const char* text = std::getenv("AULE_DEVICE");  // NOLINT(concurrency-mt-unsafe): nothing here sets variables
   return text == nullptr ? "" : text;
@@ -76,6 +79,7 @@ class HipBackend final : public Backend {
   PlanResult plan(const AttentionProblem& problem) const override {
     find_devices();
     if (devices_.empty()) return Rejection{reason_};
+    if (process_ != getpid()) return Rejection{kForked};
     if (problem.memory == MemoryKind::kHost) {
       return reason_.empty() ? plan_on(devices_[chosen_].info, problem) : Rejection{reason_};
     }
@@ -89,7 +93,7 @@ class HipBackend final : public Backend {
 
   std::string avoided(const AttentionProblem& problem) const override {
     find_devices();
-    if (!reason_.empty()) return "";  // plan() says why
+    if (!reason_.empty() || process_ != getpid()) return "";  // plan() says why
     return host_reason(problem, devices_[chosen_].info, num_threads());
   }
 
@@ -156,12 +160,7 @@ class HipBackend final : public Backend {
   Used& used(std::size_t number) {
     find_devices();
     const std::lock_guard lock(mutex_);
-    if (process_ != getpid()) {
-      throw Error(
-          ErrorCode::kUnsupported,
-          "the HIP runtime cannot be used in a child of fork() whose parent has used it: start the process with "
-          "spawn, or ask for backend='cpu'");
-    }
+    if (process_ != getpid()) throw Error(ErrorCode::kUnsupported, std::string("hip ") + kForked);
     std::unique_ptr<Used>& used = used_.at(number);
     if (!used) {
       const CurrentDevice current(*api_, static_cast<int>(number));

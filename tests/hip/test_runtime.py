@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -266,3 +267,24 @@ def test_other_back_ends_do_not_touch_a_gpu_memory() -> None:
             _core.attention_forward(
                 *described, None, None, None, None, 0, -1, -1, None, 0.0, 0.0, 0, "", 0, 1, 9, handle.value
             )
+
+
+def test_a_child_of_fork_leaves_the_gpu_alone() -> None:
+    """HIP does not survive fork(): host tensors go to another back end, and asking for HIP says why not."""
+    arrays = tensors((1, 2, 64, 32))
+    expected = aule.flash_attention(*arrays, backend="cpu")
+    aule.flash_attention(*arrays, backend="hip")
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            aule.flash_attention(*arrays, backend="hip")
+            text = "it ran"
+        except aule.Unsupported as error:
+            text = str(error)
+        same = np.array_equal(aule.flash_attention(*arrays), expected)
+        os.write(writer, f"{same} {text}".encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    text = os.read(reader, 4096).decode()
+    assert text.startswith("True ") and "cannot be used in a child of fork()" in text

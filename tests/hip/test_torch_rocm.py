@@ -1,7 +1,7 @@
 """PyTorch-ROCm, as far as a PyTorch without a GPU can play it.
 
-Tensors whose memory the fake runtime takes for a device's, and a process in which PyTorch says that it is built for HIP,
-with fake "cuda" tensors.
+Tensors whose memory the fake runtime takes for a device's; and a process in which PyTorch says that it is built for
+HIP, with fake "cuda" tensors.
 """
 
 from __future__ import annotations
