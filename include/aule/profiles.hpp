@@ -12,6 +12,10 @@ namespace aule {
 /// Back ends of this build that have no device on this machine, and why: `details`. Their names of devices are empty.
 AULE_API std::vector<DeviceDescription> unavailable_backends();
 
+/// Why no back end runs such a call, as text; empty where one does.
+AULE_API std::string rejection(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options = {},
+                               Pass pass = Pass::kForward);
+
 /// Names of the recorded devices: "rx7900xtx", "h100", ... Empty where the library was built without Vulkan.
 AULE_API std::vector<std::string> device_profiles();
 

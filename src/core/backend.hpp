@@ -107,6 +107,8 @@ class Backend {
   virtual std::string name() const = 0;
   virtual const DeviceInfo& device() const = 0;
   virtual std::string details() const = 0;
+  /// Whether it can work on tensors that lie there.
+  virtual bool reaches(MemoryKind memory) const { return memory == MemoryKind::kHost; }
   /// Pure: depends on the problem and device() only. No allocation, no driver.
   virtual PlanResult plan(const AttentionProblem& problem) const = 0;
   /// Why this back end, though it may run the problem, leaves it to the ones behind it unless it is asked for by name;
@@ -122,6 +124,8 @@ class Backend {
   }
   virtual void run_forward(const Plan& plan, const AttentionProblem& problem, const AttentionArgs& args) = 0;
   virtual void run_backward(const Plan& plan, const AttentionProblem& problem, const AttentionArgs& args) = 0;
+  /// Zeroes a tensor in memory that only the back end reaches, on `stream`.
+  virtual void fill_zero(const AttentionProblem& problem, const Tensor& tensor, void* stream);
   /// A device for an AttentionContext; null where the back end computes in host memory, or where it has nothing better
   /// than the back ends behind it and was not `wanted`. Throws Error if it was wanted and cannot.
   virtual std::unique_ptr<ContextDevice> make_context(const std::string& device, bool wanted);

@@ -4,8 +4,8 @@
 #include <bit>
 
 #include "core/format.hpp"
+#include "core/packing.hpp"
 #include "kernels/attention_params.h"
-#include "vulkan/packing.hpp"
 
 namespace aule::vulkan {
 namespace {

@@ -6,12 +6,12 @@
 #include <set>
 
 #include "aule/profiles.hpp"
+#include "core/packing.hpp"
 #include "helpers.hpp"
 #include "vulkan/cache_file.hpp"
 #include "vulkan/device_query.hpp"
 #include "vulkan/host_cost.hpp"
 #include "vulkan/launch.hpp"
-#include "vulkan/packing.hpp"
 #include "vulkan/planner.hpp"
 #include "vulkan/profile.hpp"
 
@@ -353,8 +353,10 @@ TEST_CASE("vulkan pipelines: bindings of a module, and a cache file that was cut
 
 TEST_CASE("vulkan profiles: explain for a device that is not here") {
   const Tensor q = shape({1, 32, 512, 128}, DType::kFloat16), k = shape({1, 8, 512, 128}, DType::kFloat16);
+  AttentionOptions vulkan;
+  vulkan.backend = "vulkan";
   for (const std::string& name : device_profiles()) {
-    const std::string text = explain_profile(name, q, k, k);
+    const std::string text = explain_profile(name, q, k, k, vulkan);
     CHECK(contains(text, "chosen     vulkan: " + load_profile(name).name));
     CHECK(contains(text, "recorded: "));
   }
