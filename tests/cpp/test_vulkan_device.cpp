@@ -204,3 +204,15 @@ TEST_CASE("vulkan device: software devices run only if asked for") {
   CHECK(contains(dispatcher.choose(problem, "").rejections[0].second, "runs only if asked for by name"));
   CHECK(dispatcher.choose(problem, "vulkan").backend == backends.vulkan.get());
 }
+
+TEST_CASE("vulkan device: rows of GPUs that are not here, executed") {
+  if (!has_device()) return;
+  const Example example;
+  Backends whole;
+  const Results expected = run(*whole.reference, example);
+  for (const char* family : {"apple", "rdna2"}) {
+    CAPTURE(std::string(family));
+    Backends other([&](DeviceInfo& info) { info.gpu.family = family, info.gpu.shared_bytes = 64 << 10; });
+    check_equal(run(*other.vulkan, example), expected);
+  }
+}
