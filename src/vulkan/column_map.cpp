@@ -15,6 +15,7 @@ std::size_t at(int bit) { return static_cast<std::size_t>(bit); }
 /// What the accumulator's map is made of, if every lane owns a column of it.
 struct Parts {
   int elements = 0;              ///< of a lane
+  std::vector<int> lane_column;  ///< the column that a bit of the lane adds
   std::vector<int> group_bits;   ///< lane bits that tell apart the lanes of a column, ascending
   std::vector<int> element_row;  ///< the row that a bit of the element adds
   std::vector<int> group_row;    ///< the row that a bit of the group adds
@@ -32,6 +33,7 @@ std::optional<Parts> parts_of(const LaneMap& map, int lanes) {
   }
   for (int bit = 0; bit < log2_of(lanes); ++bit) {
     const Place place = map.accumulator->lane[at(bit)];
+    parts.lane_column.push_back(place.column);
     if (place.row == 0) continue;
     if (place.column != 0) return std::nullopt;
     parts.group_bits.push_back(bit);
@@ -106,7 +108,8 @@ std::optional<ColumnMap> column_map(const LaneMap& map, int lanes) {
   const std::optional<Parts> parts = parts_of(map, lanes);
   if (!parts || map.shape.k != 1 << kBits) return std::nullopt;
   ColumnMap result;
-  for (int bit = 0; bit < log2_of(lanes); ++bit) result.lane_bits[at(bit)] = map.accumulator->lane[at(bit)].column << 8;
+  for (std::size_t bit = 0; bit < parts->lane_column.size(); ++bit)
+    result.lane_bits[bit] = parts->lane_column[bit] << 8;
   result.column_rows = consecutive_rows(*parts);
   switch (map.kind) {
     case LaneMapKind::kAccumulatorIsB:

@@ -25,11 +25,19 @@ constexpr const char* kNotMeasured = "not measured: what registers have room for
 // The first row that fits. RX 7000 and 9000 by static analysis: figures in docs/performance-vulkan-matrix.md.
 constexpr ColumnRow kRows[] = {
     // family, lanes, max dim, {subgroups, query tiles, block k, key step, holds q}
-    {"rdna3", 32, 64, {8, 2, 64, 64, true}, kMesa},   {"rdna3", 32, 96, {8, 1, 64, 64, true}, kMesa},
-    {"rdna3", 32, 128, {8, 1, 32, 32, true}, kMesa},  {"rdna3", 32, 192, {4, 1, 32, 32, false}, kMesa},
-    {"rdna3", 32, 256, {4, 1, 16, 16, false}, kMesa}, {"rdna4", 64, 64, {4, 2, 64, 64, true}, kMesa},
-    {"rdna4", 64, 128, {4, 2, 32, 32, true}, kMesa},  {"rdna4", 64, 256, {8, 1, 32, 32, true}, kMesa},
-    {"", 0, 64, {4, 1, 32, 32, true}, kNotMeasured},  {"", 0, 128, {4, 1, 32, 16, false}, kNotMeasured},
+    {"rdna3", 32, 64, {8, 2, 64, 64, true}, kMesa},
+    {"rdna3", 32, 96, {8, 1, 64, 64, true}, kMesa},
+    {"rdna3", 32, 128, {8, 1, 32, 32, true}, kMesa},
+    {"rdna3", 32, 192, {4, 1, 32, 32, false}, kMesa},
+    {"rdna3", 32, 256, {4, 1, 16, 16, false}, kMesa},
+    {"rdna4", 64, 64, {4, 2, 64, 64, true}, kMesa},
+    {"rdna4", 64, 128, {4, 2, 32, 32, true}, kMesa},
+    {"rdna4", 64, 256, {8, 1, 32, 32, true}, kMesa},
+    // Arc: 8 lanes or 16.
+    {"", 8, 64, {8, 1, 32, 32, true}, kNotMeasured},
+    {"", 8, 128, {8, 1, 32, 16, false}, kNotMeasured},
+    {"", 0, 64, {4, 1, 32, 32, true}, kNotMeasured},
+    {"", 0, 128, {4, 1, 32, 16, false}, kNotMeasured},
 };
 
 constexpr int kWord = 4;    // elements of 16 bits in a word of the shader's shared array

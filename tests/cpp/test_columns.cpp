@@ -178,7 +178,7 @@ TEST_CASE("columns: rows of the table") {
   problem.batch = 1, problem.heads_q = problem.heads_kv = 8, problem.seq_q = problem.seq_k = 1024;
   for (const auto& [profile, lanes] :
        {std::pair{"rx7900xtx", 32}, std::pair{"rx9070", 64}, std::pair{"arc_a770", 8}, std::pair{"arc_b580", 16}}) {
-    CAPTURE(profile);
+    CAPTURE(std::string(profile));
     const GpuTraits gpu = load_profile(profile).gpu;
     for (const int dim : {40, 64, 80, 96, 112, 128, 192, 256}) {
       CAPTURE(dim);

@@ -49,9 +49,9 @@ void visit(const bool edge, Visits v, int count) {
   fetch(edge, VISITED(0));
   for (int i = 0; i < count; ++i) {
     barrier();
-    keep();
+    keep(edge, VISITED(i));
     barrier();
-    fetch(edge, VISITED(min(i + 1, count - 1)));  // past the end the last block again: a load without a branch
+    fetch(edge, VISITED(min(i + 1, count - 1)));  // past the end the last block again
     attend(edge, VISITED(i));
   }
 }

@@ -114,27 +114,35 @@ void begin_blocks() {
   v_place = V_BASE + ((v_column & ~ROW_PATTERN) + column_row(v_column & ROW_PATTERN)) * V_PITCH + v_key / WORD;
 }
 
-// fetch(): a block's rows from memory into registers. keep(): on into shared memory.
+// Whether a piece of a row is one of the tensor's; what is none is 0 in shared memory.
+bool k_has(int column) {
+  if (EXACT_DIMS != 0) return K_LANES * PIECE == HEAD_DIM_QK || column < HEAD_DIM_QK;
+  return column < params.head_dim_qk;
+}
+bool v_has(int column) {
+  if (EXACT_DIMS != 0) return HEAD_DIM_V % V_COLUMNS == 0 || column < HEAD_DIM_V;
+  return column < params.head_dim_v;
+}
+
+// fetch(): a block's rows from memory into registers. keep(): on into shared memory. A load under a condition would be
+// waited for at once: what is not there is read from where something is, and becomes 0 on the way on.
 void fetch(const bool may_end, int first_key) {
-  const bool whole_k = EXACT_DIMS != 0 && K_LANES * PIECE == HEAD_DIM_QK && !may_end && BLOCK_K % K_ROWS == 0;
-  int columns = EXACT_DIMS != 0 ? HEAD_DIM_QK : params.head_dim_qk;
-  int row = k_head + (first_key + k_key) * params.k.row;
+  int last_key = params.seq_k - 1;
   [[unroll]] for (int i = 0; i < K_LOADS; ++i) {
-    int key = i * K_ROWS + k_key;
-    k_waiting[i] = uvec4(0u);
-    if (whole_k || ((!may_end || first_key + key < params.seq_k) && (BLOCK_K % K_ROWS == 0 || key < BLOCK_K)))
-      k_waiting[i] = load8_k(row + i * K_ROWS * params.k.row, params.k.column, k_column,
-                             whole_k ? HEAD_DIM_QK + K_LANES * PIECE : columns);
+    int key = first_key + i * K_ROWS + k_key;
+    if (may_end) key = min(key, last_key);
+    if (BLOCK_K % K_ROWS != 0 && i * K_ROWS + k_key >= BLOCK_K) continue;
+    int row = k_head + key * params.k.row;
+    if (VECTOR_LOADS != 0) k_waiting[i] = k_pieces[(row + (k_has(k_column) ? k_column : 0)) >> 3];
+    else k_waiting[i] = load8_k(row, params.k.column, k_column, params.head_dim_qk);
   }
-  const bool whole_v = EXACT_DIMS != 0 && HEAD_DIM_V % V_COLUMNS == 0 && !may_end;
-  columns = EXACT_DIMS != 0 ? HEAD_DIM_V : params.head_dim_v;
-  row = v_head + (first_key + v_key) * params.v.row;
   [[unroll]] for (int i = 0; i < V_LOADS; ++i) {
+    int column = i * V_COLUMNS + v_column;
+    if (HEAD_DIM_V % V_COLUMNS != 0 && column >= HEAD_DIM_V) continue;
     [[unroll]] for (int k = 0; k < V_PATCH; ++k) {
-      v_waiting[i * V_PATCH + k] = uvec4(0u);
-      if (whole_v || !may_end || first_key + v_key + k < params.seq_k)
-        v_waiting[i * V_PATCH + k] = load8_v(row + k * params.v.row, params.v.column, i * V_COLUMNS + v_column,
-                                           whole_v ? 2 * HEAD_DIM_V + INVOCATIONS * PIECE : columns);
+      int key = first_key + v_key + k, row = v_head + (may_end ? min(key, last_key) : key) * params.v.row;
+      if (VECTOR_LOADS != 0) v_waiting[i * V_PATCH + k] = v_pieces[(row + (v_has(column) ? column : 0)) >> 3];
+      else v_waiting[i * V_PATCH + k] = load8_v(row, params.v.column, column, params.head_dim_v);
     }
   }
 }
@@ -145,18 +153,23 @@ uint turned(const int i, const int k, const int c) {
   return packUint2x16(u16vec2(x[c & 1], y[c & 1]));
 }
 
-void keep() {
+void keep(const bool may_end, int first_key) {
   [[unroll]] for (int i = 0; i < K_LOADS; ++i) {
-    int row = i * K_ROWS;
-    int place = k_place + ((row & ~ROW_PATTERN) + key_row(row & ROW_PATTERN)) * K_PITCH;
+    int row = i * K_ROWS, place = k_place + ((row & ~ROW_PATTERN) + key_row(row & ROW_PATTERN)) * K_PITCH;
     if ((K_LANES * PIECE == HEAD_DIM_QK || k_column < HEAD_DIM_QK) &&
         (BLOCK_K % K_ROWS == 0 || row + k_key < BLOCK_K)) {
-      pool[place] = k_waiting[i].xy;
-      pool[place + 1] = k_waiting[i].zw;
+      bool there = k_has(k_column) && (!may_end || first_key + row + k_key < params.seq_k);
+      pool[place] = there ? k_waiting[i].xy : uvec2(0u);
+      pool[place + 1] = there ? k_waiting[i].zw : uvec2(0u);
     }
   }
   [[unroll]] for (int i = 0; i < V_LOADS; ++i) {
-    if (HEAD_DIM_V % V_COLUMNS == 0 || i * V_COLUMNS + v_column < HEAD_DIM_V) {
+    int column = i * V_COLUMNS + v_column;
+    if (HEAD_DIM_V % V_COLUMNS == 0 || column < HEAD_DIM_V) {
+      [[unroll]] for (int k = 0; k < V_PATCH; ++k) {
+        bool there = v_has(column) && (!may_end || first_key + v_key + k < params.seq_k);
+        if (!there) v_waiting[i * V_PATCH + k] = uvec4(0u);
+      }
       [[unroll]] for (int c = 0; c < PIECE; ++c) {
         [[unroll]] for (int k = 0; k < V_PATCH; k += WORD)
           pool[v_place + (i * V_COLUMNS + column_row(c)) * V_PITCH + k / WORD] =
