@@ -115,16 +115,16 @@ class GpuTensor:
         return out
 
     def numpy(self) -> Any:
-        """The elements in place, where the host can reach the memory: integrated GPUs and the CPU.
+        """The elements in place, where the host can read the memory as fast as its own: integrated GPUs and the CPU.
 
         Call `synchronize()` before reading; the array is valid until `free()` or `shutdown()`.
 
         Raises:
-            aule.Error: the memory is the device's alone: use `download()`.
+            aule.Error: the memory is the device's, if only because a bus lies between: use `download()`.
         """
         view = self._core.numpy()
         if view is None:
-            raise Error(f"numpy(): the memory of {self._context.device} is not mapped, use download()")
+            raise Error(f"numpy(): the host cannot read the memory of {self._context.device} in place, use download()")
         return view
 
     def narrow(self, dim: int, start: int, length: int) -> GpuTensor:
