@@ -10,6 +10,7 @@ namespace aule {
 
 #ifndef AULE_HAVE_VULKAN_BACKEND
 std::vector<std::string> vulkan_profile_names() { return {}; }
+std::vector<DeviceDescription> list_vulkan_devices() { return {}; }
 std::shared_ptr<Backend> make_vulkan_profile_backend(const std::string&) {
   throw Error(ErrorCode::kUnsupported, "profile: this library was built without Vulkan");
 }
@@ -36,6 +37,10 @@ std::string rejection(const Tensor& q, const Tensor& k, const Tensor& v, const A
       text.append(text.empty() ? "" : "; ").append(name).append(" ").append(reason);
     return text;
   });
+}
+
+std::vector<DeviceDescription> vulkan_devices() {
+  return translate_exceptions([] { return list_vulkan_devices(); });
 }
 
 std::vector<std::string> device_profiles() { return vulkan_profile_names(); }

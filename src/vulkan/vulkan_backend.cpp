@@ -44,6 +44,17 @@ std::string plan_name(const AttentionProblem& problem, const VulkanConfig& confi
          (config.note.empty() ? "" : "; " + config.note);
 }
 
+std::string kind_name(DeviceKind kind) {
+  switch (kind) {
+    case DeviceKind::kDiscreteGpu:
+      return "discrete";
+    case DeviceKind::kIntegratedGpu:
+      return "integrated";
+    default:
+      return "software";
+  }
+}
+
 std::string describe(const DeviceInfo& info) {
   const GpuTraits& gpu = info.gpu;
   return info.architecture + ", " + gpu.driver + ", subgroup " + std::to_string(gpu.subgroup_default) + ", " +
@@ -236,6 +247,20 @@ std::shared_ptr<Backend> make_vulkan_profile_backend(const std::string& profile)
 }
 
 std::vector<std::string> vulkan_profile_names() { return vulkan::profile_names(); }
+
+std::vector<DeviceDescription> list_vulkan_devices() {
+  std::vector<DeviceDescription> list;
+  try {
+    const std::shared_ptr<vulkan::Instance> instance = vulkan::Instance::create();
+    for (const vulkan::PhysicalDevice& device : instance->physical_devices()) {
+      std::string details = device.reason.empty() ? vulkan::describe(device.info) : device.reason;
+      if (!device.info.gpu.uuid.empty()) details += ", UUID " + device.info.gpu.uuid;
+      list.push_back({"vulkan", device.info.name, vulkan::kind_name(device.info.kind) + ", " + details});
+    }
+  } catch (const Error&) {  // NOLINT(bugprone-empty-catch): unavailable_backends() says why
+  }
+  return list;
+}
 
 std::shared_ptr<Backend> make_vulkan_backend() { return std::make_shared<vulkan::VulkanBackend>(); }
 

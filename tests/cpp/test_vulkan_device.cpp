@@ -9,6 +9,7 @@
 #include <fstream>
 #include <thread>
 
+#include "aule/profiles.hpp"
 #include "vulkan/profile.hpp"
 #include "vulkan_helpers.hpp"
 
@@ -22,6 +23,21 @@ TEST_CASE("vulkan device: its description is a profile; AULE_PRINT_PROFILE=1 pri
     const std::string text = write_profile(device.info);
     CHECK(write_profile(parse_profile(text, "here")) == text);
     if (std::getenv("AULE_PRINT_PROFILE") != nullptr) MESSAGE(text);
+  }
+}
+
+TEST_CASE("vulkan device: all that there are, with number, kind, driver and UUID; nothing without a loader") {
+  hooks().loader = nullptr;
+  CHECK(vulkan_devices().empty());
+  hooks() = {};
+  if (!has_device()) return;
+  const std::vector<PhysicalDevice> devices = Instance::create()->physical_devices();
+  const std::vector<DeviceDescription> list = vulkan_devices();
+  REQUIRE(list.size() == devices.size());
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    CHECK(list[i].name == devices[i].info.name);
+    CHECK(contains(list[i].details, ", UUID " + devices[i].info.gpu.uuid));
+    if (devices[i].reason.empty()) CHECK(contains(list[i].details, devices[i].info.gpu.driver));
   }
 }
 
