@@ -216,10 +216,10 @@ GpuTensor AttentionContext::tensor(const std::vector<std::int64_t>& sizes, DType
   return translate_exceptions([&] {
     GpuTensor tensor;
     tensor.view_ = dense(sizes, dtype);
+    auto made = std::make_shared<TensorState>();  // dies after the lock, where something throws: it takes the lock
+    made->context = state_;
     const std::lock_guard lock(state_->mutex);
     ContextDevice& device = open(*state_);
-    auto made = std::make_shared<TensorState>();
-    made->context = state_;
     made->bytes = tensor.view_.numel() * dtype_size(dtype);
     made->memory = device.allocate(made->bytes);
     tensor.view_.data = made->memory->address();
