@@ -12,7 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -28,12 +28,13 @@ SAMPLE_SECONDS = 2e-3
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a benchmark. group names what is judged together."""
+    """One line of a benchmark. group names what is judged together; backend "" leaves the choice to the library."""
 
     group: str
     case: Case
     threads: int
     backward: bool = False
+    backend: str = ""
 
 
 @dataclass
@@ -160,7 +161,7 @@ def _measurement(row: Row, timing: Timing, error_used: float) -> Measurement:
 def _measure_numpy(row: Row, seconds: float, min_rounds: int) -> Measurement:
     """Without PyTorch: the core alone, on NumPy memory; compared with nothing."""
     inputs = make_inputs(row.case if row.backward else _without_gradients(row.case))
-    timing = interleave({"aule": lambda: run_case(inputs, num_threads=row.threads)}, seconds, min_rounds)
+    timing = interleave({"aule": lambda: run_case(inputs, row.backend, row.threads)}, seconds, min_rounds)
     return _measurement(row, timing, 0.0)
 
 
@@ -228,7 +229,8 @@ def _torch_functions(torch: Any, row: Row) -> tuple[dict[str, Callable[[], Any]]
         return call
 
     wrap = forward_backward if row.backward else forward
-    return {"aule": wrap(flash_attention), "torch": wrap(torch_attention)}, tensors
+    ours = partial(flash_attention, backend=row.backend) if row.backend else flash_attention
+    return {"aule": wrap(ours), "torch": wrap(torch_attention)}, tensors
 
 
 def _torch_kernel(torch: Any, row: Row, tensors: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ._bench import Row
 from .cases import bench_case
@@ -59,7 +60,7 @@ def _short_rows(lengths: tuple[int, ...], threads: tuple[int, ...]) -> Iterator[
 
 
 def cpu_suite(threads: tuple[int, ...] = (1, 2), quick: bool = False) -> list[Row]:
-    """The suite of issue 3. quick: a row or two of each group, to see that everything works."""
+    """The suite of issue 3, on the CPU. quick: a row or two of each group, to see that everything works."""
     lengths, dims = ((256,), (64,)) if quick else ((1024, 4096), (64, 128))
     rows: list[Row] = []
     for dtype, backward in (
@@ -68,7 +69,7 @@ def cpu_suite(threads: tuple[int, ...] = (1, 2), quick: bool = False) -> list[Ro
         rows += _training_rows(dtype, backward, lengths, dims, threads)
     rows += _decode_rows((1024,) if quick else (4096, 8192, 16384, 32768), threads)
     rows += _short_rows((16,) if quick else (16, 32, 64, 128), threads)
-    return rows
+    return [replace(row, backend="cpu") for row in rows]
 
 
 def default_suite(threads: tuple[int, ...]) -> list[Row]:

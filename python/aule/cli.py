@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,6 +184,8 @@ def bench(arguments: argparse.Namespace) -> int:
         }
         rows = suites[arguments.suite]()
     rows = [row for row in rows if all(part in f"{row.group} {row.case.name}" for part in arguments.only or ())]
+    if arguments.backend:
+        rows = [replace(row, backend=arguments.backend) for row in rows]
     return run_bench(rows, arguments, _suites.CPU_GATES if arguments.gate else {})
 
 
@@ -310,6 +313,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="cpu is the whole suite, about 10 minutes",
     )
     _add_shapes(command, required=False)
+    command.add_argument("--backend", help="where aule's side runs (default: its own choice; the CPU for --suite cpu)")
     command.add_argument("--gate", action="store_true", help="fail if a group misses its factor over PyTorch")
     add_measuring_options(command)
     command.set_defaults(run=bench)
