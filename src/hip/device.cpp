@@ -72,6 +72,7 @@ std::vector<DeviceEntry> list_devices(const Api& api) {
   }
   check(api, result, "hipGetDeviceCount");
   std::vector<DeviceEntry> devices;
+  devices.reserve(static_cast<std::size_t>(count));
   for (int number = 0; number < count; ++number) devices.push_back(describe_device(api, number));
   return devices;
 }

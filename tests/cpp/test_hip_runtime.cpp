@@ -51,7 +51,8 @@ struct Fake {
     return reinterpret_cast<Function*>(dlsym(library, name));
   }
   Fake() {
-    REQUIRE(library != nullptr);
+    const bool is_fake = find<void()>("fake_hip_reset") != nullptr;
+    REQUIRE_MESSAGE(is_fake, "AULE_HIP_LIBRARY: expected the fake, as ctest sets it");
     find<void(decltype(&argument_bytes), decltype(&execute))>("fake_hip_set_executor")(&argument_bytes, &execute);
     find<void()>("fake_hip_reset")();
     launches.clear();
@@ -175,13 +176,13 @@ TEST_CASE("hip runtime: whichever call fails, the error names it and nothing is 
   for (const char* function :
        {"hipGetDevice", "hipMemGetInfo", "hipMalloc", "hipHostMalloc", "hipMemcpyAsync", "hipMallocFromPoolAsync",
         "hipModuleLoadData", "hipModuleGetFunction", "hipModuleLaunchKernel", "hipStreamSynchronize"}) {
-    CAPTURE(function);
+    CAPTURE(std::string(function));
     const Fake fake;
     AttentionContext context("hip", "0");
     const std::size_t before = fake.blocks(0);
     GpuTensor q = context.tensor({1, 2, 64, 32}, DType::kFloat16);
     const Tensor host(data.data(), DType::kFloat16, {1, 2, 64, 32});
-    fake.fail(function, 0);
+    fake.fail(function, 2);
     std::string text;
     try {
       q.upload(host);
@@ -194,6 +195,7 @@ TEST_CASE("hip runtime: whichever call fails, the error names it and nothing is 
     }
     // A context copies through memory of its own, and asks for no sizes; modules are loaded once a process.
     const bool used = fake.calls(function) > 0;
+    CAPTURE(text);
     CHECK(contains(text, used ? function : ""));
     q.free();
     context.synchronize();

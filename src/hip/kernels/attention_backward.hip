@@ -21,17 +21,14 @@ AULE_DEVICE void backward(const BackwardArgs& args) {
 }  // namespace aule::hip
 
 #define AULE_THREADS (aule::hip::Kernel<false, false>::kThreads)
-#define AULE_KERNEL                                                    \
-  extern "C" __attribute__((                                           \
-      global, amdgpu_flat_work_group_size(AULE_THREADS, AULE_THREADS), \
-      amdgpu_waves_per_eu(aule::hip::waves_per_simd(aule::hip::Kernel<true, false>::kSharedUnits, AULE_THREADS))))
+#define AULE_WAVES (aule::hip::waves_per_simd(aule::hip::Kernel<true, false>::kSharedUnits, AULE_THREADS))
 
 /// Band and length only, positive scale, 16-byte accesses.
-AULE_KERNEL void aule_backward_q(aule::hip::BackwardArgs args) { aule::hip::backward<false, false>(args); }
-AULE_KERNEL void aule_backward_kv(aule::hip::BackwardArgs args) { aule::hip::backward<true, false>(args); }
+AULE_KERNEL(AULE_THREADS, AULE_WAVES) void aule_backward_q(aule::hip::BackwardArgs args) { aule::hip::backward<false, false>(args); }
+AULE_KERNEL(AULE_THREADS, AULE_WAVES) void aule_backward_kv(aule::hip::BackwardArgs args) { aule::hip::backward<true, false>(args); }
 /// Everything.
-AULE_KERNEL void aule_backward_q_features(aule::hip::BackwardArgs args) { aule::hip::backward<false, true>(args); }
-AULE_KERNEL void aule_backward_kv_features(aule::hip::BackwardArgs args) { aule::hip::backward<true, true>(args); }
+AULE_KERNEL(AULE_THREADS, AULE_WAVES) void aule_backward_q_features(aule::hip::BackwardArgs args) { aule::hip::backward<false, true>(args); }
+AULE_KERNEL(AULE_THREADS, AULE_WAVES) void aule_backward_kv_features(aule::hip::BackwardArgs args) { aule::hip::backward<true, true>(args); }
 
 /// For the host: {threads, owners of a workgroup, slice_qk, slice_v}.
 extern "C" __attribute__((device, used)) const int aule_backward_tiling[4] = {

@@ -48,9 +48,7 @@ AULE_DEVICE void combine(const ForwardArgs& args) {
 }  // namespace
 }  // namespace aule::hip
 
-extern "C" __attribute__((global, amdgpu_flat_work_group_size(aule::hip::kWaves* aule::hip::kWave,
-                                                              aule::hip::kWaves* aule::hip::kWave))) void
-aule_combine(aule::hip::ForwardArgs args) {
+AULE_KERNEL(aule::hip::kWaves* aule::hip::kWave, 1) void aule_combine(aule::hip::ForwardArgs args) {
   aule::hip::combine(args);
 }
 /// For the host: {rows of a workgroup, threads}.

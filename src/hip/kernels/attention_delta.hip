@@ -62,9 +62,8 @@ AULE_DEVICE void sinks_gradient(const BackwardArgs& args) {
 }  // namespace aule::hip
 
 #define AULE_THREADS (aule::hip::kWaves * aule::hip::kWave)
-#define AULE_KERNEL extern "C" __attribute__((global, amdgpu_flat_work_group_size(AULE_THREADS, AULE_THREADS)))
 
-AULE_KERNEL void aule_delta(aule::hip::BackwardArgs args) { aule::hip::delta(args); }
-AULE_KERNEL void aule_sinks_gradient(aule::hip::BackwardArgs args) { aule::hip::sinks_gradient(args); }
+AULE_KERNEL(AULE_THREADS, 1) void aule_delta(aule::hip::BackwardArgs args) { aule::hip::delta(args); }
+AULE_KERNEL(AULE_THREADS, 1) void aule_sinks_gradient(aule::hip::BackwardArgs args) { aule::hip::sinks_gradient(args); }
 /// For the host: {rows of a workgroup of aule_delta, threads}.
 extern "C" __attribute__((device, used)) const int aule_delta_tiling[2] = {aule::hip::kWaves, AULE_THREADS};

@@ -225,10 +225,9 @@ class Forward {
                                                                n / kScoreTiles);
         },
         [&](int n, const Fragment& k) {
-#pragma unroll
-          for (int t = 0; t < kRowTiles; ++t) {
-            Unit::multiply(k, query_fragment(t, n / kScoreTiles), scores[t][n % kScoreTiles]);
-          }
+          multiply_row_tiles<Unit, kRowTiles>(
+              k, [&](int t) { return query_fragment(t, n / kScoreTiles); },
+              [&](int t) -> Accumulator& { return scores[t][n % kScoreTiles]; });
         });
 #pragma unroll
     for (int t = 0; t < kRowTiles; ++t) {
@@ -251,10 +250,9 @@ class Forward {
                                                                n / kValueTiles);
         },
         [&](int n, const Fragment& v) {
-#pragma unroll
-          for (int t = 0; t < kRowTiles; ++t) {
-            Unit::multiply(v, probabilities[t][n / kValueTiles], out_[t][n % kValueTiles]);
-          }
+          multiply_row_tiles<Unit, kRowTiles>(
+              v, [&](int t) { return probabilities[t][n / kValueTiles]; },
+              [&](int t) -> Accumulator& { return out_[t][n % kValueTiles]; });
         });
   }
 
@@ -275,7 +273,7 @@ class Forward {
     for (int i = 1; i < kScoresOfLane; ++i) largest = max(largest, s[i]);
     largest = Unit::maximum(largest) * factor();
     const bool grows = largest > maximum_[t] + 8.0f / kUnit;
-    if (__builtin_amdgcn_ballot_w64(grows) != 0) rescale(t, grows ? largest : maximum_[t]);
+    if (any_lane(grows)) rescale(t, grows ? largest : maximum_[t]);
     const float subtracted = base(maximum_[t]);
     float sum = 0;
 #pragma unroll

@@ -19,15 +19,14 @@ AULE_DEVICE void forward(const ForwardArgs& args) {
 }  // namespace aule::hip
 
 #define AULE_THREADS (aule::hip::Kernel<false>::kThreads)
-#define AULE_KERNEL                                                    \
-  extern "C" __attribute__((                                           \
-      global, amdgpu_flat_work_group_size(AULE_THREADS, AULE_THREADS), \
-      amdgpu_waves_per_eu(aule::hip::waves_per_simd(aule::hip::Kernel<false>::kSharedUnits, AULE_THREADS))))
+#define AULE_WAVES (aule::hip::waves_per_simd(aule::hip::Kernel<false>::kSharedUnits, AULE_THREADS))
 
 /// Band and length only, positive scale, 16-byte accesses.
-AULE_KERNEL void aule_forward(aule::hip::ForwardArgs args) { aule::hip::forward<false>(args); }
+AULE_KERNEL(AULE_THREADS, AULE_WAVES) void aule_forward(aule::hip::ForwardArgs args) { aule::hip::forward<false>(args); }
 /// Everything.
-AULE_KERNEL void aule_forward_features(aule::hip::ForwardArgs args) { aule::hip::forward<true>(args); }
+AULE_KERNEL(AULE_THREADS, AULE_WAVES) void aule_forward_features(aule::hip::ForwardArgs args) {
+  aule::hip::forward<true>(args);
+}
 
 /// For the host: {threads, block_q, block_k, slice_v}.
 extern "C" __attribute__((device, used))

@@ -1,4 +1,5 @@
-// What the kernels need of a GPU, in place of the HIP headers: a page of builtins of clang's AMDGPU target.
+// What the kernels need of a GPU, in place of the HIP headers: a page of builtins of clang's AMDGPU target. The same of
+// NVIDIA's is in device_nvidia.h, for the proof on a GPU that is at hand (docs/performance-hip.md).
 #pragma once
 
 #include "kernels/attention_params.h"
@@ -15,8 +16,18 @@ using Vector = T __attribute__((ext_vector_type(N)));
 /// 16 bytes, the unit of every copy: 8 elements of 16 bits, 4 of 32.
 using Unit16 = Vector<uint, 4>;
 
-inline constexpr int kWave = __AMDGCN_WAVEFRONT_SIZE;
 inline constexpr float kInfinity = __builtin_inff();
+/// Memory that loads read as 0 outside [0, bytes): rows that lie outside are asked for at offset kNowhere.
+inline constexpr uint kNowhere = 0x80000000u;
+
+}  // namespace aule::hip
+
+#if defined(__NVPTX__)
+#include "hip/kernels/device_nvidia.h"
+#else
+namespace aule::hip {
+
+inline constexpr int kWave = __AMDGCN_WAVEFRONT_SIZE;
 
 AULE_DEVICE int thread_index() { return static_cast<int>(__builtin_amdgcn_workitem_id_x()); }
 AULE_DEVICE int workgroup_index() { return static_cast<int>(__builtin_amdgcn_workgroup_id_x()); }
@@ -46,11 +57,14 @@ AULE_DEVICE void pin(T& value) {
 
 AULE_DEVICE float exp2(float x) { return __builtin_amdgcn_exp2f(x); }
 AULE_DEVICE float log2(float x) { return __builtin_amdgcn_logf(x); }
-AULE_DEVICE float max(float a, float b) { return __builtin_fmaxf(a, b); }
-AULE_DEVICE int min(int a, int b) { return a < b ? a : b; }
-AULE_DEVICE int max(int a, int b) { return a > b ? a : b; }
-AULE_DEVICE uint bits(float x) { return __builtin_bit_cast(uint, x); }
-AULE_DEVICE uint mul_high(uint a, uint b) { return static_cast<uint>((static_cast<unsigned long long>(a) * b) >> 32); }
+/// Whether it holds in any lane of the wave.
+AULE_DEVICE bool any_lane(bool holds) { return __builtin_amdgcn_ballot_w64(holds) != 0; }
+/// Four bytes of two words: byte i of `selector` names one, 0 to 3 of `low` and 4 to 7 of `high`.
+AULE_DEVICE uint permute_bytes(uint high, uint low, uint selector) {
+  return __builtin_amdgcn_perm(high, low, selector);
+}
+/// c + a b, of two halves each, in float.
+AULE_DEVICE float dot2(Vector<half, 2> a, Vector<half, 2> b, float c) { return __builtin_amdgcn_fdot2(a, b, c, false); }
 
 /// x of the lane whose number differs by `kMask`.
 template <int kMask>
@@ -73,9 +87,13 @@ AULE_DEVICE float swap_lanes(float x) {
   }
 }
 
-/// Memory that loads read as 0 outside [0, bytes): no branch, no comparison of the address. Rows that lie outside are
-/// asked for at offset kNowhere.
-inline constexpr uint kNowhere = 0x80000000u;
+/// x of the lane 7 - n of its eight.
+AULE_DEVICE float mirror_eight(float x) {
+  const int own = __builtin_bit_cast(int, x);
+  return __builtin_bit_cast(float, __builtin_amdgcn_update_dpp(own, own, 0x141, 0xF, 0xF, true));
+}
+
+/// No branch, no comparison of the address: the descriptor has the bound.
 class BoundedMemory {
  public:
   AULE_DEVICE BoundedMemory(const void* base, uint bytes)
@@ -95,6 +113,20 @@ class BoundedMemory {
 #endif
   __amdgpu_buffer_rsrc_t resource_;
 };
+
+}  // namespace aule::hip
+
+#define AULE_KERNEL(threads, waves) \
+  extern "C" __attribute__((global, amdgpu_flat_work_group_size(threads, threads), amdgpu_waves_per_eu(waves)))
+#endif
+
+namespace aule::hip {
+
+AULE_DEVICE float max(float a, float b) { return __builtin_fmaxf(a, b); }
+AULE_DEVICE int min(int a, int b) { return a < b ? a : b; }
+AULE_DEVICE int max(int a, int b) { return a > b ? a : b; }
+AULE_DEVICE uint bits(float x) { return __builtin_bit_cast(uint, x); }
+AULE_DEVICE uint mul_high(uint a, uint b) { return static_cast<uint>((static_cast<unsigned long long>(a) * b) >> 32); }
 
 }  // namespace aule::hip
 

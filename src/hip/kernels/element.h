@@ -19,7 +19,7 @@ AULE_DEVICE uint pack<half>(float low, float high) {
 /// the NaNs that arithmetic makes stay what they are.
 template <>
 AULE_DEVICE uint pack<bfloat>(float low, float high) {
-  return __builtin_amdgcn_perm(bits(high) + 0x8000u, bits(low) + 0x8000u, 0x07060302u);
+  return permute_bytes(bits(high) + 0x8000u, bits(low) + 0x8000u, 0x07060302u);
 }
 
 /// kPerUnit<T> floats as a unit.
@@ -65,7 +65,7 @@ AULE_DEVICE Vector<uint, kKeys * sizeof(T) / 4> transposed_column(const Unit16 (
   } else {
     const uint selector = column % 2 == 0 ? 0x05040100u : 0x07060302u;
     for (int k = 0; k < kKeys; k += 2) {
-      result[k / 2] = __builtin_amdgcn_perm(rows[k + 1][column / 2], rows[k][column / 2], selector);
+      result[k / 2] = permute_bytes(rows[k + 1][column / 2], rows[k][column / 2], selector);
     }
   }
   return result;

@@ -3,7 +3,7 @@
 
 namespace aule::hip {
 
-enum class UnitKind { kCdna, kRdna3, kRdna4, kScalar };
+enum class UnitKind { kCdna, kRdna3, kRdna4, kScalar, kNvidia };  // kNvidia: for the proof, forward only
 
 struct ForwardConfig {
   int tile_queries;     ///< of one row tile of a wave
@@ -36,6 +36,12 @@ constexpr ForwardConfig forward_config(UnitKind kind, int element_bytes, int hea
     if (largest <= 128 && !wide_types) return {8, 4, 2, 4, 32, slice, true, false};
     if (largest <= 128) return {4, 8, 2, 4, 16, slice, true, false};
     return {4, 8, 1, 4, 16, slice, true, false};
+  }
+  if (kind == UnitKind::kNvidia) {
+    // Two row tiles an instruction. Four read a line of K once for two instructions, where the registers hold them.
+    if (largest <= 64) return {8, 4, 4, 4, 64, slice, true, false};
+    if (largest <= 128) return {8, 4, 2, 8, 64, slice, true, false};
+    return {8, 4, 2, 4, 32, slice > 128 ? 128 : slice, largest <= 256, false};
   }
   // WMMA. Two row tiles read a line of K once for both; at 128 columns the registers hold only one. 64 keys would take
   // 64 registers of 256 for the next block's K and V.

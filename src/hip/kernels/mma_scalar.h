@@ -23,8 +23,7 @@ template <>
 AULE_DEVICE float dot_unit<half>(Unit16 a, Unit16 b, float c) {
 #pragma unroll
   for (int e = 0; e < 4; ++e) {
-    c = __builtin_amdgcn_fdot2(__builtin_bit_cast(Vector<half, 2>, a[e]), __builtin_bit_cast(Vector<half, 2>, b[e]), c,
-                               false);
+    c = dot2(__builtin_bit_cast(Vector<half, 2>, a[e]), __builtin_bit_cast(Vector<half, 2>, b[e]), c);
   }
   return c;
 }
@@ -67,18 +66,11 @@ struct ScalarUnit {
     static_assert(kGroups <= 8);
     if constexpr (kGroups >= 2) c += swap_lanes<1>(c);
     if constexpr (kGroups >= 4) c += swap_lanes<2>(c);
-    if constexpr (kGroups >= 8) c += mirror_eight(c);
+    if constexpr (kGroups >= 8) c += mirror_eight(c);  // of the other four; after the sums their order does not matter
   }
   AULE_DEVICE static Fragment probabilities(const float (&p)[kPerUnit<T>], int) { return {{pack_unit<T>(p)}}; }
   AULE_DEVICE static float maximum(float x) { return x; }
   AULE_DEVICE static float sum(float x) { return x; }
-
- private:
-  /// The other four of eight lanes, in reverse order: after the sums above their order no longer matters.
-  AULE_DEVICE static float mirror_eight(float x) {
-    const int own = __builtin_bit_cast(int, x);
-    return __builtin_bit_cast(float, __builtin_amdgcn_update_dpp(own, own, 0x141, 0xF, 0xF, true));
-  }
 };
 
 }  // namespace aule::hip

@@ -27,6 +27,20 @@ AULE_DEVICE void pipelined(const Load& load, const Use& use) {
   }
 }
 
+/// One fragment of A against all row tiles of a wave: b(t) and c(t) are those of tile t. Units whose instruction does
+/// two row tiles at once have multiply_pair.
+template <class Unit, int kRowTiles, class Operand, class Sums>
+AULE_DEVICE void multiply_row_tiles(const typename Unit::Fragment& a, const Operand& b, const Sums& c) {
+  if constexpr (requires { Unit::kPairs; }) {
+    static_assert(kRowTiles % 2 == 0);
+#pragma unroll
+    for (int t = 0; t < kRowTiles; t += 2) Unit::multiply_pair(a, b(t), b(t + 1), c(t), c(t + 1));
+  } else {
+#pragma unroll
+    for (int t = 0; t < kRowTiles; ++t) Unit::multiply(a, b(t), c(t));
+  }
+}
+
 /// A tile of rows in shared memory as operand A of the first product: lane's fragment of tile `tile`, step `step`.
 template <class Unit, class Layout>
 AULE_DEVICE typename Unit::Fragment score_fragment(const Unit16* shared, int lane, int group, int tile, int step) {

@@ -12,7 +12,11 @@ namespace aule::hip {
 template <int kRows, int kRowUnits, bool kSwizzle>
 struct TileLayout {
   static constexpr bool kExclusiveOr = kSwizzle && kRowUnits % 8 == 0;
+#if defined(__NVPTX__)  // four lanes share a row here: two rows of four units meet 32 banks
+  static constexpr int kStride = (kRowUnits + 3) / 8 * 8 + 4;
+#else
   static constexpr int kStride = kExclusiveOr ? kRowUnits : kRowUnits | 1;
+#endif
   static constexpr int kSize = kRows * kStride;  ///< in units
 
   /// Where the unit lies, in units from the tile's start.

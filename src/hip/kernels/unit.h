@@ -3,7 +3,9 @@
 
 #include "hip/kernels/forward_config.h"
 #include "hip/kernels/mma_scalar.h"
-#if defined(__GFX9__)
+#if defined(__NVPTX__)
+#include "hip/kernels/mma_nvidia.h"
+#elif defined(__GFX9__)
 #include "hip/kernels/mma_cdna.h"
 #elif defined(__GFX11__)
 #include "hip/kernels/mma_rdna3.h"
@@ -15,6 +17,8 @@ namespace aule::hip {
 
 #if defined(AULE_SCALAR_UNIT) || defined(__GFX10__)  // AULE_SCALAR_UNIT: to test RDNA2's path where code can be run
 inline constexpr UnitKind kUnitKind = UnitKind::kScalar;
+#elif defined(__NVPTX__)
+inline constexpr UnitKind kUnitKind = UnitKind::kNvidia;
 #elif defined(__GFX9__)
 inline constexpr UnitKind kUnitKind = UnitKind::kCdna;
 #elif defined(__GFX11__)
