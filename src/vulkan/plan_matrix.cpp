@@ -121,6 +121,7 @@ std::string problem_reason(const AttentionProblem& problem) {
   if (problem.dtype != DType::kFloat16 && problem.dtype != DType::kBFloat16)
     return std::string(dtype_name(problem.dtype)) + " is no operand of theirs";
   if (std::string reason = reject_features(problem, kFeatures); !reason.empty()) return "their kernel " + reason;
+  if (problem.head_dim_qk == 0 || problem.head_dim_v == 0) return "a head size is 0";
   if (problem.seq_q < kFewestQueries)
     return "seq_q " + std::to_string(problem.seq_q) + " is less than " + std::to_string(kFewestQueries);
   return {};

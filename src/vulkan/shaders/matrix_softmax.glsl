@@ -10,6 +10,9 @@ float row_maximum[ROW_TILES * STATISTICS], row_total[ROW_TILES * STATISTICS];
 // What products are multiplied by: scores are products with Q times the scale. Without a rule that bends scores the
 // factor goes into the exponent.
 float product_factor;
+#define LARGEST_SHORT_SOFTCAP 256.0
+float cap;  // of softcap, in the scores' unit
+bool cap_is_short;
 
 // Not with MAP_KIND 0: lavapipe counts a subgroup's barriers as the workgroup's, so every subgroup must pass the same.
 bool band_hides_subgroup(int first_key) {
@@ -94,11 +97,9 @@ float mask_value(int i, int e) {
 #endif
 }
 
-// Softcaps up to here bend by the short formula: its error is 2^-23 of the cap.
-#define LARGEST_SHORT_SOFTCAP 256.0
+// Softcaps up to LARGEST_SHORT_SOFTCAP bend by the short formula: its error is 2^-23 of the cap.
 float capped(float product) {
-  float cap = params.softcap * SCORE_UNIT;
-  if (params.softcap > LARGEST_SHORT_SOFTCAP) return rule_tanh(product) * cap;
+  if (!cap_is_short) return rule_tanh(product) * cap;
   return cap - 2.0 * cap / (exp2(product * (2.0 * AULE_LOG2E)) + 1.0);
 }
 
@@ -110,6 +111,8 @@ void begin_rows() {
   }
   // Not 0: what is hidden is -inf before it is multiplied.
   product_factor = max(abs(query_factor()), 1e-37);
+  cap = params.softcap * SCORE_UNIT;
+  cap_is_short = params.softcap <= LARGEST_SHORT_SOFTCAP;
   begin_mask();
 }
 

@@ -59,25 +59,40 @@ const int V_LOADS = (BLOCK_K + V_ROWS - 1) / V_ROWS;
 uvec4 k_waiting[K_LOADS], v_waiting[V_LOADS];
 
 // fetch_k(): a block's rows from memory into registers. keep_k(): on into shared memory.
+//
+// Blocks inside the sequence are loaded without a condition, the row's last piece again where a row has fewer pieces
+// than lanes: a value that is zeroed or loaded would be waited for here, and not where it is kept. Strides are in
+// registers, because parameters are loaded anew behind every barrier.
 #define AULE_BLOCKS(NAME, LANES, ROWS, LOADS, DIM, TRUE_DIM, BASE, STAGE, PITCH)                                       \
+  int NAME##_row, NAME##_columns;                                                                                      \
+  void begin_##NAME() {                                                                                                \
+    NAME##_row = params.NAME.row;                                                                                      \
+    NAME##_columns = EXACT_DIMS != 0 ? DIM : TRUE_DIM;                                                                 \
+  }                                                                                                                    \
   void fetch_##NAME(const bool may_end, int first_key) {                                                               \
-    int index = int(invocation_index()), column = index % LANES * PIECE, columns = EXACT_DIMS != 0 ? DIM : TRUE_DIM;   \
+    int index = int(invocation_index()), column = index % LANES * PIECE;                                               \
+    int columns = EXACT_DIMS != 0 ? DIM : NAME##_columns;                                                              \
     [[unroll]] for (int i = 0; i < LOADS; ++i) {                                                                       \
-      int row = i * ROWS + index / LANES, key = first_key + row;                                                       \
-      bool there = (!may_end || key < params.seq_k) && (BLOCK_K % ROWS == 0 || row < BLOCK_K);                         \
-      NAME##_waiting[i] = uvec4(0u);                                                                                   \
-      if (EXACT_DIMS != 0 && LANES * PIECE == DIM && !may_end && BLOCK_K % ROWS == 0)                                  \
-        NAME##_waiting[i] = load8_##NAME(NAME##_head + key * params.NAME.row, params.NAME.column, column, DIM + PIECE * LANES); \
-      else if (there)                                                                                                  \
-        NAME##_waiting[i] = load8_##NAME(NAME##_head + key * params.NAME.row, params.NAME.column, column, columns);    \
+      int row = i * ROWS + index / LANES;                                                                              \
+      if (VECTOR_LOADS != 0 && !may_end) {                                                                             \
+        if (BLOCK_K % ROWS != 0) row = min(row, BLOCK_K - 1);                                                          \
+        int there = EXACT_DIMS != 0 && LANES * PIECE == DIM ? column : min(column, (columns - 1) / PIECE * PIECE);     \
+        NAME##_waiting[i] = NAME##_pieces[(NAME##_head + (first_key + row) * NAME##_row + there) >> 3];                \
+      } else {                                                                                                         \
+        NAME##_waiting[i] = uvec4(0u);                                                                                 \
+        if (first_key + row < params.seq_k && (BLOCK_K % ROWS == 0 || row < BLOCK_K))                                  \
+          NAME##_waiting[i] =                                                                                          \
+              load8_##NAME(NAME##_head + (first_key + row) * NAME##_row, params.NAME.column, column, columns);         \
+      }                                                                                                                \
     }                                                                                                                  \
   }                                                                                                                    \
   void keep_##NAME(int stage) {                                                                                        \
     int index = int(invocation_index()), column = index % LANES;                                                       \
+    bool filled = EXACT_DIMS != 0 || column * PIECE < NAME##_columns;                                                  \
     [[unroll]] for (int i = 0; i < LOADS; ++i) {                                                                       \
       int row = i * ROWS + index / LANES;                                                                              \
       if ((LANES * PIECE == DIM || column * PIECE < DIM) && (BLOCK_K % ROWS == 0 || row < BLOCK_K))                    \
-        pool[BASE + stage * STAGE + row * PITCH + column] = NAME##_waiting[i];                                         \
+        pool[BASE + stage * STAGE + row * PITCH + column] = filled ? NAME##_waiting[i] : uvec4(0u);                    \
     }                                                                                                                  \
   }
 AULE_BLOCKS(k, K_LANES, K_ROWS, K_LOADS, HEAD_DIM_QK, params.head_dim_qk, 0, K_STAGE, K_PITCH)
