@@ -58,6 +58,21 @@ const int K_LOADS = (BLOCK_K + K_ROWS - 1) / K_ROWS;
 const int V_LOADS = (BLOCK_K + V_ROWS - 1) / V_ROWS;
 uvec4 k_waiting[K_LOADS], v_waiting[V_LOADS];
 
+// Which key of a step a column of its score tiles is: any order will do that K's and V's rows in shared memory have, too.
+// Masks and dropout want neighbours in one lane: where a lane holds columns 2 t, 2 t + 1, 2 t + 8 and 2 t + 9 of every
+// tile (NVIDIA), these become neighbours, and so do those of the step's tiles: one wide load for a row's mask elements.
+const bool KEYS_GROUPED = (HAS_MASK || HAS_DROPOUT) && MAP_KIND == 1 && TILE_N == 16 && LANE_BIT_0 == 0x200 &&
+                          LANE_BIT_1 == 0x400 && ELEMENT_BIT_0 == 0x100 && ELEMENT_BIT_1 == 0x800;
+const int GROUP = KEY_STEP / 4;  // keys of a step in a lane
+int lane_key(int lane) { return KEYS_GROUPED ? (lane & 3) * GROUP : lane_place(lane) >> 8; }
+int tile_key(int n, int e) { return KEYS_GROUPED ? n * 4 + (e & 3) : n * TILE_N + element_column(e); }
+// Where a row of K or V lies in its block.
+int row_place(int row) {
+  if (!KEYS_GROUPED) return row;
+  int in_step = row % KEY_STEP, t = in_step / GROUP, r = in_step % GROUP;
+  return row - in_step + (r >> 2) * TILE_N + (r >> 1 & 1) * 8 + t * 2 + (r & 1);
+}
+
 // fetch_k(): a block's rows from memory into registers. keep_k(): on into shared memory.
 //
 // Blocks inside the sequence are loaded without a condition, the row's last piece again where a row has fewer pieces
@@ -92,7 +107,7 @@ uvec4 k_waiting[K_LOADS], v_waiting[V_LOADS];
     [[unroll]] for (int i = 0; i < LOADS; ++i) {                                                                       \
       int row = i * ROWS + index / LANES;                                                                              \
       if ((LANES * PIECE == DIM || column * PIECE < DIM) && (BLOCK_K % ROWS == 0 || row < BLOCK_K))                    \
-        pool[BASE + stage * STAGE + row * PITCH + column] = filled ? NAME##_waiting[i] : uvec4(0u);                    \
+        pool[BASE + stage * STAGE + row_place(row) * PITCH + column] = filled ? NAME##_waiting[i] : uvec4(0u);         \
     }                                                                                                                  \
   }
 AULE_BLOCKS(k, K_LANES, K_ROWS, K_LOADS, HEAD_DIM_QK, params.head_dim_qk, 0, K_STAGE, K_PITCH)
