@@ -113,30 +113,47 @@ int row_place(int row) {
 AULE_BLOCKS(k, K_LANES, K_ROWS, K_LOADS, HEAD_DIM_QK, params.head_dim_qk, 0, K_STAGE, K_PITCH)
 AULE_BLOCKS(v, V_LANES, V_ROWS, V_LOADS, HEAD_DIM_V, params.head_dim_v, V_BASE, V_STAGE, V_PITCH)
 
-// Q's rows, a piece of one row tile of every subgroup at a time, through shared memory into registers or to Q's place.
-// A negative scale is moved into Q's sign bits, so that the largest product has the largest score.
-void stage_queries() {
+// Q's rows, a part of one row tile of every subgroup at a time, through shared memory into registers; all of them are
+// on their way before the first is waited for. A negative scale is moved into Q's sign bits, so that the largest product
+// has the largest score.
+const int Q_PARTS = (DEPTH_TILES + STAGED - 1) / STAGED;
+const int Q_PIECES = STAGED * TILE_N / PIECE;  // of a row of a part
+const int Q_LOADS = (TILE_M * Q_PIECES + int(SUBGROUP_SIZE) - 1) / int(SUBGROUP_SIZE);
+uvec4 q_waiting[ROW_TILES * Q_PARTS * Q_LOADS];
+
+void fetch_queries() {
   int q_head = element_index(params.q, batch_index, head_index);
-  uint flip = params.scale < 0.0 ? 0x80008000u : 0u;
-  const int pieces = STAGED * TILE_N / PIECE;
-  [[unroll]] for (int m = 0; m < ROW_TILES; ++m) {
-    [[unroll]] for (int first = 0; first < DEPTH_TILES; first += STAGED) {
-      for (int i = lane; i < TILE_M * pieces; i += int(SUBGROUP_SIZE)) {
-        int row = i / pieces, query = subgroup_query + m * TILE_M + row, column = first * TILE_N + i % pieces * PIECE;
-        uvec4 x = uvec4(0u);
-        if (query < params.seq_q)
-          x = load8_q(q_head + query * params.q.row, params.q.column, column, params.head_dim_qk) ^ flip;
-        pool[(subgroup_index * TILE_M + row) * STAGING_PITCH + i % pieces] = x;
-      }
-      barrier();
-      [[unroll]] for (int d = 0; d < STAGED; ++d) {
-        if (first + d < DEPTH_TILES)
-          coopMatLoad(q[m * DEPTH_TILES + first + d], pool, subgroup_index * TILE_M * STAGING_PITCH + d * TILE_N / PIECE,
-                      STAGING_PITCH, ROW_MAJOR);
-      }
-      barrier();
+  [[unroll]] for (int part = 0; part < ROW_TILES * Q_PARTS; ++part) {
+    [[unroll]] for (int i = 0; i < Q_LOADS; ++i) {
+      int piece = i * int(SUBGROUP_SIZE) + lane, row = piece / Q_PIECES;
+      int query = subgroup_query + part / Q_PARTS * TILE_M + row;
+      int column = part % Q_PARTS * STAGED * TILE_N + piece % Q_PIECES * PIECE;
+      uvec4 x = uvec4(0u);
+      if (query < params.seq_q && row < TILE_M)
+        x = load8_q(q_head + query * params.q.row, params.q.column, column, params.head_dim_qk);
+      q_waiting[part * Q_LOADS + i] = x;
     }
   }
+}
+
+void stage_queries() {
+  fetch_queries();
+  uint flip = params.scale < 0.0 ? 0x80008000u : 0u;
+  [[unroll]] for (int part = 0; part < ROW_TILES * Q_PARTS; ++part) {
+    [[unroll]] for (int i = 0; i < Q_LOADS; ++i) {
+      int piece = i * int(SUBGROUP_SIZE) + lane, row = piece / Q_PIECES;
+      if (row < TILE_M)
+        pool[(subgroup_index * TILE_M + row) * STAGING_PITCH + piece % Q_PIECES] = q_waiting[part * Q_LOADS + i] ^ flip;
+    }
+    subgroupBarrier();
+    [[unroll]] for (int d = 0; d < STAGED; ++d) {
+      if (part % Q_PARTS * STAGED + d < DEPTH_TILES)
+        coopMatLoad(q[min(part / Q_PARTS * DEPTH_TILES + part % Q_PARTS * STAGED + d, ROW_TILES * DEPTH_TILES - 1)], pool,
+                    subgroup_index * TILE_M * STAGING_PITCH + d * TILE_N / PIECE, STAGING_PITCH, ROW_MAJOR);
+    }
+    subgroupBarrier();
+  }
+  barrier();
 }
 
 // multiply_NAME(): scores of a block's keys from `at` on, into SCORES; multiply_NAME_step(): one depth tile's share.
