@@ -194,7 +194,10 @@ class BackwardProgram {
   Program make() {
     const BackwardOutputs& wanted = config_.outputs;
     add_delta();
-    if (!(wanted.dq && wanted.dk) || !add_stored()) {
+    std::vector<KernelPass> on_matrices = matrix_backward_passes(problem_, config_, vector_loads_);
+    if (!on_matrices.empty()) {
+      for (KernelPass& pass : on_matrices) program_.passes.push_back(std::move(pass));
+    } else if (!(wanted.dq && wanted.dk) || !add_stored()) {
       if (wanted.dk || wanted.dv) add_dkv();
       if (wanted.dq) add_dq();
     }
@@ -392,6 +395,7 @@ std::variant<VulkanConfig, Rejection> fit_backward(const AttentionProblem& probl
                                         find_row(Side::kKeys, problem, device.gpu, config.second));
   if (missing == 0) {
     find_stored(problem, device.gpu, config);
+    fit_matrix_backward(problem, device, config);
     return config;
   }
   return Rejection{"backward needs at least " + std::to_string(missing) + " bytes of shared memory in a workgroup; " +

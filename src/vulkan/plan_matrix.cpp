@@ -12,35 +12,49 @@
 namespace aule::vulkan {
 namespace {
 
+/// How attention_forward_mma.comp walks over the keys; numbers of kernels/matrix_pool.h.
+enum Pipeline : std::uint8_t { kDouble = 0, kLate = 1, kAheadSingle = 2, kAheadDouble = 3, kSplit = 4 };
+
 /// See the heads of attention_forward_mma.comp and matrix_tiles.glsl for what the numbers mean.
 struct MatrixRow {
   const char* family;  ///< GpuTraits::family; "" fits all
   LaneMapKind kind;    ///< of the lane map
   int max_dim;         ///< of the larger head size
-  int subgroups, row_tiles, block_k, key_step, pipeline;
-  int lazy, sum_by_matrix;
+  FeatureSet any_of;   ///< for problems with one of these; 0: for all
+  int max_queries;     ///< for problems with so many queries at most; 0: for all
+  int subgroups, row_tiles, block_k, key_step;
+  Pipeline pipeline;
   const char* provenance;
 };
 
 constexpr LaneMapKind kRegisters = LaneMapKind::kAccumulatorIsA, kMemory = LaneMapKind::kUnknown;
+constexpr FeatureSet kHiding = kFeatureBand | kFeatureBoolMask | kFeatureFloatMask;
+constexpr const char* kLavapipe = "small: LLVM takes seconds for more";
 constexpr const char* kH100 = "H100, driver 580.159.04, 2026-11-24, docs/performance-vulkan-matrix.md";
 
-// The first row that fits a device's family and map, the head size and the shared memory.
+// The first row that fits a device's family and map, the problem and the shared memory.
 constexpr MatrixRow kRows[] = {
-    // family, map, max dim, subgroups, row tiles, block k, step, pipeline, lazy, sum
-    // lavapipe: most of the loops, small: LLVM takes seconds for more.
-    {"lavapipe", kMemory, 8, 2, 1, 8, 8, 1, 8, 0, "runs the way of unknown maps, although the map is known"},
-    {"lavapipe", kRegisters, 16, 2, 2, 8, 8, 5, 8, 0, ""},
-    {"lavapipe", kRegisters, 32, 2, 1, 8, 8, 4, 8, 0, ""},
-    {"lavapipe", kRegisters, 64, 2, 1, 8, 8, 6, 8, 0, ""},
-    {"nvidia", kRegisters, 64, 4, 2, 32, 32, 3, 8, 0, kH100},
-    {"nvidia", kRegisters, 96, 4, 2, 16, 16, 4, 8, 0, kH100},
-    {"nvidia", kRegisters, 128, 4, 2, 16, 16, 2, 8, 0, kH100},
-    {"nvidia", kRegisters, 192, 8, 1, 16, 16, 4, 8, 0, kH100},
-    {"nvidia", kRegisters, 256, 8, 1, 16, 16, 3, 8, 0, kH100},
-    {"", kRegisters, 128, 4, 1, 32, 32, 1, 8, 0, "not measured: no spills where 200 registers are to be had"},
-    {"", kMemory, 128, 4, 1, 32, 16, 1, 8, 0, "not measured but on an H100: 70 TFLOPS"},
+    // family, map, max dim, features, queries, subgroups, row tiles, block k, step, pipeline
+    {"lavapipe", kMemory, 8, 0, 0, 2, 1, 8, 8, kDouble, "runs the way of unknown maps, although the map is known"},
+    {"lavapipe", kRegisters, 16, kHiding, 0, 2, 1, 8, 8, kAheadDouble, kLavapipe},
+    {"lavapipe", kRegisters, 16, kFeatureSoftcap | kFeatureDropout, 0, 2, 2, 8, 8, kAheadSingle, kLavapipe},
+    {"lavapipe", kRegisters, 16, 0, 0, 2, 2, 8, 8, kLate, kLavapipe},
+    {"lavapipe", kRegisters, 32, kHiding, 0, 2, 1, 8, 8, kSplit, kLavapipe},
+    {"lavapipe", kRegisters, 32, 0, 0, 2, 1, 16, 8, kDouble, kLavapipe},
+    {"nvidia", kRegisters, 128, 0, 64, 4, 1, 32, 32, kSplit, kH100},
+    {"nvidia", kRegisters, 64, 0, 0, 4, 2, 32, 32, kAheadSingle, kH100},
+    {"nvidia", kRegisters, 80, 0, 0, 4, 2, 32, 32, kSplit, kH100},
+    {"nvidia", kRegisters, 96, 0, 0, 4, 2, 16, 16, kDouble, kH100},
+    {"nvidia", kRegisters, 128, kHiding, 0, 8, 1, 32, 32, kAheadDouble, kH100},
+    {"nvidia", kRegisters, 128, kFeatureSoftcap, 0, 4, 2, 16, 16, kDouble, kH100},
+    {"nvidia", kRegisters, 128, 0, 0, 8, 2, 16, 16, kDouble, kH100},
+    {"nvidia", kRegisters, 192, 0, 0, 8, 1, 32, 32, kSplit, kH100},
+    {"nvidia", kRegisters, 256, 0, 0, 8, 1, 16, 16, kDouble, kH100},
+    {"", kRegisters, 128, 0, 0, 4, 1, 32, 32, kSplit, "not measured: no spills where 200 registers are to be had"},
+    {"", kMemory, 128, 0, 0, 4, 1, 32, 16, kDouble, "not measured"},
 };
+
+constexpr int kLazy = 8;  // log2 by which a row's maximum may lag behind
 
 // Fewer queries than this leave most of a matrix empty.
 constexpr std::int64_t kFewestQueries = 8;
@@ -54,19 +68,27 @@ int round_up(std::int64_t value, int unit) {
 
 /// The shader's shared array.
 struct Pool {
-  int SUBGROUP_SIZE, HEAD_DIM_QK, HEAD_DIM_V, BLOCK_Q, BLOCK_K;
-  int TILE_M, TILE_N, ROW_TILES, KEY_STEP, QUERY_TILES, PIPELINE, MAP_KIND;
+  std::uint32_t SUBGROUP_SIZE;  // as in the shaders
+  int HEAD_DIM_QK, HEAD_DIM_V, BLOCK_Q, BLOCK_K;
+  int TILE_M, TILE_N, ROW_TILES, KEY_STEP, PIPELINE, MAP_KIND;
 #include "kernels/matrix_pool.h"
 };
 #undef PIECE
 
-constexpr int kAllInRegisters = 256;  // depth tiles of Q
-
 int map_kind(const MatrixRow& row) { return row.kind == kRegisters ? 1 : 0; }
 
 std::int64_t shared_bytes(const MatrixRow& row, const MatrixMap& map, const Tiling& tiling) {
-  const Pool pool{tiling.subgroup_size, tiling.dim_qk, tiling.dim_v, tiling.block_q,  tiling.block_k, map.shape.m,
-                  map.shape.n,          row.row_tiles, row.key_step, kAllInRegisters, row.pipeline,   map_kind(row)};
+  const Pool pool{static_cast<std::uint32_t>(tiling.subgroup_size),
+                  tiling.dim_qk,
+                  tiling.dim_v,
+                  tiling.block_q,
+                  tiling.block_k,
+                  map.shape.m,
+                  map.shape.n,
+                  row.row_tiles,
+                  row.key_step,
+                  row.pipeline,
+                  map_kind(row)};
   return 16LL * pool.POOL_PIECES;
 }
 
@@ -79,17 +101,21 @@ Tiling make_tiling(const MatrixRow& row, const MatrixMap& map, const AttentionPr
   tiling.dim_qk = padded_dim(gpu, round_up(problem.head_dim_qk, map.shape.n));
   tiling.dim_v = padded_dim(gpu, round_up(problem.head_dim_v, map.shape.n));
   const bool exact = tiling.dim_qk == problem.head_dim_qk && tiling.dim_v == problem.head_dim_v;
-  for (const int value : {map.shape.m, map.shape.n, row.row_tiles, row.key_step, kAllInRegisters, row.pipeline,
+  constexpr int kNone = 0;  // constant 20 is another kernel's
+  for (const int value : {map.shape.m, map.shape.n, row.row_tiles, row.key_step, kNone, static_cast<int>(row.pipeline),
                           map_kind(row), exact ? 1 : 0})
     tiling.own.push_back(static_cast<std::uint32_t>(value));
-  for (std::size_t bit = 0; bit < BitMap::kLaneBits; ++bit)
-    tiling.own.push_back(bit < map.lane_bits.size() ? static_cast<std::uint32_t>(map.lane_bits[bit]) : 0);
-  for (std::size_t bit = 0; bit < BitMap::kElementBits; ++bit)
-    tiling.own.push_back(bit < map.element_bits.size() ? static_cast<std::uint32_t>(map.element_bits[bit]) : 0);
-  tiling.own.push_back(static_cast<std::uint32_t>(row.lazy));
-  tiling.own.push_back(static_cast<std::uint32_t>(row.sum_by_matrix));
+  add_lane_bits(tiling, map);
+  tiling.own.push_back(kLazy);
   tiling.shared_bytes = shared_bytes(row, map, tiling);
   return tiling;
+}
+
+/// Whether the row is for the problem.
+bool is_for(const MatrixRow& row, const AttentionProblem& problem) {
+  return std::max(problem.head_dim_qk, problem.head_dim_v) <= row.max_dim &&
+         (row.any_of == 0 || (problem.features & row.any_of) != 0) &&
+         (row.max_queries == 0 || problem.seq_q <= row.max_queries);
 }
 
 /// Whether the row's loop works with the map. The way of unknown maps works with every one.
@@ -105,6 +131,7 @@ std::string problem_reason(const AttentionProblem& problem) {
   if (problem.dtype != DType::kFloat16 && problem.dtype != DType::kBFloat16)
     return std::string(dtype_name(problem.dtype)) + " is no operand of theirs";
   if (std::string reason = reject_features(problem, kFeatures); !reason.empty()) return "their kernel " + reason;
+  if (problem.head_dim_qk == 0 || problem.head_dim_v == 0) return "a head size is 0";
   if (problem.seq_q < kFewestQueries)
     return "seq_q " + std::to_string(problem.seq_q) + " is less than " + std::to_string(kFewestQueries);
   return {};
@@ -122,9 +149,8 @@ std::string note(const MatrixMap& map, const VulkanConfig& config, const char* w
 /// Where a lane owns parts of rows, or where nobody knows.
 std::optional<VulkanConfig> fit_by_rows(const AttentionProblem& problem, const DeviceInfo& device,
                                         const MatrixMap& map) {
-  const std::int64_t dim = std::max(problem.head_dim_qk, problem.head_dim_v);
   for (const MatrixRow& row : kRows) {
-    if (dim > row.max_dim || !matches(row, map, device)) continue;
+    if (!is_for(row, problem) || !matches(row, map, device)) continue;
     VulkanConfig config;
     config.tiling = make_tiling(row, map, problem, device.gpu);
     if (config.tiling.shared_bytes > device.gpu.shared_bytes ||
@@ -139,6 +165,15 @@ std::optional<VulkanConfig> fit_by_rows(const AttentionProblem& problem, const D
 }
 
 }  // namespace
+
+void add_lane_bits(Tiling& tiling, const MatrixMap& map) {
+  const auto add = [&](const std::vector<int>& bits, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i)
+      tiling.own.push_back(i < bits.size() ? static_cast<std::uint32_t>(bits[i]) : 0);
+  };
+  add(map.lane_bits, BitMap::kLaneBits);
+  add(map.element_bits, BitMap::kElementBits);
+}
 
 std::variant<VulkanConfig, Rejection> fit_matrix(const AttentionProblem& problem, const DeviceInfo& device) {
   const GpuTraits& gpu = device.gpu;

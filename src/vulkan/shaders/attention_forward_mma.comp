@@ -27,58 +27,11 @@
 #define NO_PLAIN_BLOCKS (MAP_KIND == 0)
 #include "matrix_visits.glsl"
 
-// Keys of the step after the one at `at`.
-int next_step(int at, int first_key, int next_block) {
-  return at + KEY_STEP < BLOCK_K ? first_key + at + KEY_STEP : next_block;
-}
-
-void attend(const bool edge, int first_key, int next_block, int stage) {
-  if (edge && band_hides_subgroup(first_key)) {
-    fetch_mask(edge, next_block);
-  } else {
-    STEP_LOOP for (int at = 0; at < BLOCK_K; at += KEY_STEP) {
-      multiply_qk(stage, at);
-      soften(edge, first_key + at, next_step(at, first_key, next_block));
-      multiply_pv(stage, at);
-    }
-  }
-}
-
 #define VISITED(i) (edge ? block_of_general_visit(v, i) : v.plain_first + (i)) * BLOCK_K
-
 #define LATER(i) VISITED(min(i, count - 1))  // past the end the last block again: a load without a branch
 
-// One stage: the next block waits in registers while this one is worked on.
-void visit_single(const bool edge, Visits v, int count) {
-  fetch_k(edge, VISITED(0));
-  fetch_v(edge, VISITED(0));
-  fetch_mask(edge, VISITED(0));
-  for (int i = 0; i < count; ++i) {
-    barrier();
-    keep_k(0);
-    keep_v(0);
-    barrier();
-    fetch_k(edge, LATER(i + 1));
-    fetch_v(edge, LATER(i + 1));
-    attend(edge, VISITED(i), LATER(i + 1), 0);
-  }
-}
-
-// No registers wait: other workgroups of the multiprocessor hide the loads.
-void visit_unbuffered(const bool edge, Visits v, int count) {
-  fetch_mask(edge, VISITED(0));
-  for (int i = 0; i < count; ++i) {
-    barrier();
-    fetch_k(edge, VISITED(i));
-    fetch_v(edge, VISITED(i));
-    keep_k(0);
-    keep_v(0);
-    barrier();
-    attend(edge, VISITED(i), LATER(i + 1), 0);
-  }
-}
-
-// Two stages: one barrier a block.
+// Two stages: one barrier a block. The only loop that does without a map, and the only one that may walk through blocks
+// in steps of fewer keys, which need fewer registers.
 void visit_double(const bool edge, Visits v, int count) {
   barrier();
   fetch_k(edge, VISITED(0));
@@ -88,51 +41,55 @@ void visit_double(const bool edge, Visits v, int count) {
   keep_v(0);
   barrier();
   for (int i = 0; i < count; ++i) {
-    fetch_k(edge, LATER(i + 1));
-    fetch_v(edge, LATER(i + 1));
-    attend(edge, VISITED(i), LATER(i + 1), i & 1);
-    keep_k((i + 1) & 1);
-    keep_v((i + 1) & 1);
-    barrier();
-  }
-}
-
-// Two stages, and either K or V of the next block waits, never both: half the registers. K's loads have the time of
-// P V, the barrier and Q K^T; V's that of the exponentials and P V.
-void visit_split_double(const bool edge, Visits v, int count) {
-  barrier();
-  fetch_k(edge, VISITED(0));
-  keep_k(0);
-  fetch_v(edge, VISITED(0));
-  keep_v(0);
-  fetch_mask(edge, VISITED(0));
-  fetch_k(edge, LATER(1));
-  barrier();
-  for (int i = 0; i < count; ++i) {
     int first_key = VISITED(i), next_block = LATER(i + 1);
-    bool hidden = edge && band_hides_subgroup(first_key);
-    if (!hidden) multiply_qk(i & 1, 0);
-    keep_k((i + 1) & 1);
+    fetch_k(edge, next_block);
     fetch_v(edge, next_block);
-    if (!hidden) {
-      soften(edge, first_key, next_step(0, first_key, next_block));
-      multiply_pv(i & 1, 0);
-      STEP_LOOP for (int at = KEY_STEP; at < BLOCK_K; at += KEY_STEP) {
+    if (edge && band_hides_subgroup(first_key)) {
+      fetch_mask(edge, next_block);
+    } else {
+      [[dont_unroll]] for (int at = 0; at < BLOCK_K; at += KEY_STEP) {
         multiply_qk(i & 1, at);
-        soften(edge, first_key + at, next_step(at, first_key, next_block));
+        if (edge && MAP_KIND == 0) soften_by_memory(first_key + at);
+        else soften(edge, first_key + at, at + KEY_STEP < BLOCK_K ? first_key + at + KEY_STEP : next_block);
         multiply_pv(i & 1, at);
       }
-    } else {
-      fetch_mask(edge, next_block);
     }
+    keep_k((i + 1) & 1);
     keep_v((i + 1) & 1);
-    fetch_k(edge, LATER(i + 2));
     barrier();
   }
 }
 
-// The same with one stage each of K and V, and two barriers a block. KEY_STEP = BLOCK_K.
-void visit_split_single(const bool edge, Visits v, int count) {
+// The same with P V a block late, beside the next block's Q K^T: what the barrier holds together, all subgroups in the
+// same phase, then keeps the matrix unit busy in one of two phases. KEY_STEP = BLOCK_K, as in all that follow.
+void visit_late(const bool edge, Visits v, int count) {
+  barrier();
+  fetch_k(edge, VISITED(0));
+  fetch_mask(edge, VISITED(0));
+  keep_k(0);
+  barrier();
+  fetch_k(edge, LATER(1));
+  fetch_v(edge, VISITED(0));
+  multiply_qk(0, 0);
+  soften(edge, VISITED(0), LATER(1));
+  keep_k(1);
+  keep_v(0);
+  barrier();
+  for (int i = 1; i < count; ++i) {
+    fetch_k(edge, LATER(i + 1));
+    fetch_v(edge, VISITED(i));
+    multiply_qk_and_pv(i & 1, (i - 1) & 1);
+    soften(edge, VISITED(i), LATER(i + 1));
+    keep_k((i + 1) & 1);
+    keep_v(i & 1);
+    barrier();
+  }
+  multiply_pv((count - 1) & 1, 0);
+}
+
+// One stage, and either K or V of the next block waits in registers, never both: a quarter of the shared memory, half of
+// the registers, two barriers a block.
+void visit_split(const bool edge, Visits v, int count) {
   fetch_k(edge, VISITED(0));
   barrier();
   keep_k(0);
@@ -155,7 +112,7 @@ void visit_split_single(const bool edge, Visits v, int count) {
   }
 }
 
-// The next block's Q K^T issued among this block's exponentials. KEY_STEP = BLOCK_K.
+// The next block's Q K^T issued among this block's exponentials.
 //
 // O is not touched in the inner loop: a branch around its rescaling costs copies of all of O in every round. A subgroup
 // whose maxima grew says so in grew_at, behind the next barrier every subgroup leaves the inner loop, and all rescale.
@@ -241,19 +198,19 @@ void visit_ahead_double(const bool edge, Visits v, int count) {
   multiply_pv(i & 1, 0);
 }
 
-// Edges are few and often hidden from some subgroups: their loop has no products ahead.
+// Edges are few and often hidden from some subgroups: their loops are the plain ones.
 void visit(const bool edge, Visits v, int count) {
   if (!edge && PIPELINE == PIPELINE_AHEAD_SINGLE) visit_ahead_single(edge, v, count);
   else if (!edge && PIPELINE == PIPELINE_AHEAD_DOUBLE) visit_ahead_double(edge, v, count);
-  else if (PIPELINE == PIPELINE_SPLIT_DOUBLE) visit_split_double(edge, v, count);
-  else if (PIPELINE == PIPELINE_SPLIT_SINGLE) visit_split_single(edge, v, count);
+  else if (!edge && PIPELINE == PIPELINE_LATE) visit_late(edge, v, count);
   else if (STAGES == 2) visit_double(edge, v, count);
-  else if (PIPELINE == PIPELINE_UNBUFFERED) visit_unbuffered(edge, v, count);
-  else visit_single(edge, v, count);
+  else visit_split(edge, v, count);
 }
 
 void main() {
   begin_task(int(push.first_task + gl_WorkGroupID.x));
+  begin_k();
+  begin_v();
   stage_queries();
   begin_rows();
   if (invocation_index() == 0u) grew_at = uvec4(0xffffffffu);

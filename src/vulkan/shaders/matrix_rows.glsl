@@ -17,24 +17,28 @@
     }                                                                                                          \
     return x;                                                                                                  \
   }
+
+// 8 elements of a row, none from `columns` on, rounded to nearest even.
+#define AULE_WRITES8(NAME, BINDING)                                                                                 \
+  layout(std430, set = 0, binding = BINDING) writeonly buffer NAME##Elements { ELEMENT NAME##_elements[]; };        \
+  layout(std430, set = 0, binding = BINDING) writeonly buffer NAME##Pieces { uvec4 NAME##_pieces[]; };              \
+  void store8_##NAME(int row, int column_stride, int column, int columns, vec4 low, vec4 high) {                    \
+    if (VECTOR_LOADS != 0) {                                                                                        \
+      if (column < columns) NAME##_pieces[(row + column) >> 3] = uvec4(to_element4(low), to_element4(high));        \
+    } else {                                                                                                        \
+      [[unroll]] for (int i = 0; i < PIECE; ++i) {                                                                  \
+        if (column + i < columns)                                                                                   \
+          NAME##_elements[row + (column + i) * column_stride] = to_element(i < 4 ? low[i & 3] : high[i & 3]);       \
+      }                                                                                                             \
+    }                                                                                                               \
+  }
+
+#ifndef AULE_BACKWARD
 AULE_READS8(q, AULE_BINDING_Q)
 AULE_READS8(k, AULE_BINDING_K)
 AULE_READS8(v, AULE_BINDING_V)
-
-layout(std430, set = 0, binding = AULE_BINDING_OUT) writeonly buffer OutElements { ELEMENT out_elements[]; };
-layout(std430, set = 0, binding = AULE_BINDING_OUT) writeonly buffer OutPieces { uvec4 out_pieces[]; };
+AULE_WRITES8(out, AULE_BINDING_OUT)
 layout(std430, set = 0, binding = AULE_BINDING_LSE) writeonly buffer LseElements { float lse_elements[]; };
-
-void store8_out(int row, int column_stride, int column, int columns, vec4 low, vec4 high) {
-  if (VECTOR_LOADS != 0) {
-    if (column < columns) out_pieces[(row + column) >> 3] = uvec4(to_element4(low), to_element4(high));
-  } else {
-    [[unroll]] for (int i = 0; i < PIECE; ++i) {
-      if (column + i < columns)
-        out_elements[row + (column + i) * column_stride] = to_element(i < 4 ? low[i & 3] : high[i & 3]);
-    }
-  }
-}
 
 // The same with 4 elements.
 layout(std430, set = 0, binding = AULE_BINDING_OUT) writeonly buffer OutHalves { uvec2 out_halves[]; };
@@ -47,3 +51,4 @@ void store4_out(int row, int column_stride, int column, int columns, vec4 values
     }
   }
 }
+#endif
