@@ -86,6 +86,8 @@ def _head_dims() -> Iterator[Case]:
                 dtype=dtype,
                 causal="bottom-right",
             )
+    for dim, dim_v in ((12, 20), (28, 4)):  # matrix tiles that neither the heads nor whole vectors fill
+        yield Case(f"dim-{dim}-{dim_v}-float16", **_shapes(33, 65, dim, batch=1, dim_v=dim_v), dtype="float16")
 
 
 def _dtypes() -> Iterator[Case]:

@@ -1,6 +1,7 @@
-// What the planner would run, for scripts/radeon-report: plans PROFILE.json PASS DTYPE BATCH HEADS_Q HEADS_KV SEQ_Q
-// SEQ_K DIM. PASS is forward or backward. Prints JSON: the passes with module and specialization constants, tensors in
-// whole vectors.
+// What the planner would run, for scripts/radeon-report and tests/hip/radv.py:
+//   plans PROFILE.json PASS DTYPE BATCH HEADS_Q HEADS_KV SEQ_Q SEQ_K DIM [DIM_V FEATURES MASK WIDE]
+// PASS: forward, backward, or scalar: forward without matrix units. FEATURES: bits of core/problem.hpp. MASK: none, bool,
+// float32 or element. WIDE: 1 if rows are whole vectors, the default. Prints JSON.
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -29,6 +30,15 @@ DType dtype_of(const std::string& name) {
   throw std::invalid_argument("dtype: expected float32, float16 or bfloat16, got '" + name + "'");
 }
 
+void add_features(AttentionProblem& problem, char** words) {
+  problem.head_dim_v = std::atoll(words[0]);
+  problem.features |= static_cast<FeatureSet>(std::atoll(words[1]));
+  const std::string mask = words[2];
+  if (mask == "none") return;
+  problem.mask_kind = mask == "bool" ? MaskKind::kBool : MaskKind::kFloat;
+  problem.mask_dtype = mask == "bool" ? DType::kBool : mask == "float32" ? DType::kFloat32 : problem.dtype;
+}
+
 AttentionProblem read_problem(char** words) {
   AttentionProblem problem;
   problem.pass = std::string(words[0]) == "backward" ? Pass::kBackward : Pass::kForward;
@@ -42,7 +52,8 @@ AttentionProblem read_problem(char** words) {
 }
 
 void print(const VulkanConfig& config, const Program& program) {
-  std::cout << "{\"row\": \"" << config.row << "\", \"passes\": [";
+  std::cout << "{\"row\": \"" << config.row << "\", \"splits\": " << program.splits << ", \"split_keys\": " << program.split_keys
+            << ", \"workspace_bytes\": " << program.workspace_bytes << ", \"passes\": [";
   const char* separator = "";
   for (const KernelPass& pass : program.passes) {
     std::cout << separator << "{\"module\": \"" << pass.key.module << "\", \"constants\": [";
@@ -57,16 +68,17 @@ void print(const VulkanConfig& config, const Program& program) {
 }  // namespace
 
 int main(int count, char** words) try {
-  if (count != 10) throw std::invalid_argument("expected 9 arguments, got " + std::to_string(count - 1));
+  if (count != 10 && count != 14) throw std::invalid_argument("expected 9 or 13 arguments, got " + std::to_string(count - 1));
   std::ifstream file(words[1]);
   const std::string json{std::istreambuf_iterator<char>(file), {}};
   DeviceInfo device = parse_profile(json, words[1]);
   if (std::string(words[2]) == "scalar") device.gpu.matrix_shapes.clear(), device.gpu.matrix_maps.clear();
-  const AttentionProblem problem = read_problem(words + 2);
+  AttentionProblem problem = read_problem(words + 2);
+  if (count == 14) add_features(problem, words + 10);
   const auto config = make_config(problem, device);
   if (const auto* rejection = std::get_if<Rejection>(&config)) throw std::runtime_error(rejection->reason);
   const auto& fitted = std::get<VulkanConfig>(config);
-  print(fitted, make_program(problem, fitted, true));
+  print(fitted, make_program(problem, fitted, count != 14 || std::string(words[13]) == "1"));
   return 0;
 } catch (const std::exception& error) {
   std::cerr << "plans: " << error.what() << '\n';

@@ -85,7 +85,7 @@ std::vector<int> matrix_subgroups(const GpuTraits& gpu) {
 MatrixMap matrix_map(const aule::MatrixShape& shape, int subgroup, const LaneMap& map) {
   MatrixMap plain;
   plain.shape = shape, plain.subgroup = subgroup, plain.kind = name(map.kind);
-  if (map.kind == LaneMapKind::kUnknown) return plain;
+  if (map.kind == LaneMapKind::kUnknown || !map.accumulator) return plain;
   for (const Place& place : map.accumulator->lane) plain.lane_bits.push_back(place.row | place.column << 8);
   for (const Place& place : map.accumulator->element) plain.element_bits.push_back(place.row | place.column << 8);
   plain.accumulators_in_b = map.accumulators_in_b;

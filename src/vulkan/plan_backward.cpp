@@ -22,6 +22,7 @@ struct BackwardRow {
   std::int64_t max_dim;  ///< of the larger head size
   Side side;
   int own, other, score_rows, score_columns, chunk, sum_rows, sum_columns, chunk_rows, slice, lanes_x, buffers;
+  int exact_exp2;  ///< 0 where the device's exp2 maps -inf to 0 and NaN to NaN
   const char* provenance;
 
   constexpr int threads() const { return own / score_rows * (other / score_columns); }
@@ -31,28 +32,29 @@ struct BackwardRow {
 };
 
 constexpr const char* kMesa = "scripts/radeon-report, Mesa 26.2.6, 2026-11-24: no spills, least VALU and LDS cycles";
-constexpr const char* kH100 = "H100, 2026-11-24, fp32, S = 4096, D = the largest that the row is for, 128 of all";
+constexpr const char* kH100 = "H100, 2026-11-24, fp32, S = 4096; benchmarks/results/h100/backward-registers.txt";
 
 // The first row of a side that fits a device's family, the head size and the shared memory.
 constexpr BackwardRow kRows[] = {
-    // family, max dim, side, own, other, scores' tile, chunk, sums' tile, chunk rows, slice, lanes, buffers
-    {"rdna", 32, Side::kQueries, 64, 32, 8, 4, 8, 8, 4, 8, 32, 0, 1, kMesa},
-    {"rdna", 32, Side::kKeys, 64, 32, 8, 4, 8, 8, 4, 8, 32, 0, 1, kMesa},
-    {"rdna", 1 << 20, Side::kQueries, 128, 64, 8, 4, 8, 8, 4, 16, 64, 0, 1, kMesa},
-    {"rdna", 1 << 20, Side::kKeys, 128, 64, 8, 4, 8, 8, 4, 16, 64, 0, 1, kMesa},
-    {"apple", 64, Side::kQueries, 64, 32, 4, 4, 8, 4, 8, 8, 64, 0, 1, kMesa},
-    {"apple", 1 << 20, Side::kQueries, 64, 64, 4, 4, 16, 8, 4, 16, 128, 0, 1, kMesa},
-    {"apple", 1 << 20, Side::kKeys, 32, 32, 4, 4, 8, 4, 4, 8, 32, 0, 1, kMesa},
-    {"lavapipe", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, "not tuned: correctness only"},
-    {"lavapipe", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 1, "not tuned: correctness only"},
-    {"nvidia", 64, Side::kQueries, 128, 64, 8, 4, 16, 8, 4, 32, 64, 16, 1, kH100},
-    {"nvidia", 64, Side::kKeys, 128, 64, 8, 4, 16, 8, 4, 32, 64, 0, 1, kH100},
-    {"nvidia", 1 << 20, Side::kQueries, 128, 64, 8, 4, 16, 8, 8, 16, 128, 0, 1, kH100},
-    {"nvidia", 1 << 20, Side::kKeys, 128, 64, 8, 4, 16, 8, 8, 16, 128, 0, 1, kH100},
-    {"", 32, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, "not measured: fits 16 KiB of shared memory"},
-    {"", 32, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, "not measured: fits 16 KiB of shared memory"},
-    {"", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, "not measured: fits 16 KiB of shared memory"},
-    {"", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, "not measured: fits 16 KiB of shared memory"},
+    // family, max dim, side, own, other, scores' tile, chunk, sums' tile, chunk rows, slice, lanes, buffers, exact exp2
+    {"rdna", 32, Side::kQueries, 64, 32, 8, 4, 8, 8, 4, 8, 32, 0, 1, 0, kMesa},
+    {"rdna", 32, Side::kKeys, 64, 32, 8, 4, 8, 8, 4, 8, 32, 0, 1, 0, kMesa},
+    {"rdna", 1 << 20, Side::kQueries, 128, 64, 8, 4, 8, 8, 4, 16, 64, 0, 1, 0, kMesa},
+    {"rdna", 1 << 20, Side::kKeys, 128, 64, 8, 4, 8, 8, 4, 16, 64, 0, 1, 0, kMesa},
+    {"apple", 64, Side::kQueries, 64, 32, 4, 4, 8, 4, 8, 8, 64, 0, 1, 1, kMesa},
+    {"apple", 1 << 20, Side::kQueries, 64, 64, 4, 4, 16, 8, 4, 16, 128, 0, 1, 1, kMesa},
+    {"apple", 1 << 20, Side::kKeys, 32, 32, 4, 4, 8, 4, 4, 8, 32, 0, 1, 1, kMesa},
+    {"lavapipe", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, 1, "not tuned: correctness only"},
+    {"lavapipe", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 1, 1, "not tuned: correctness only"},
+    {"nvidia", 64, Side::kQueries, 128, 64, 8, 4, 16, 8, 4, 32, 64, 16, 1, 0, kH100},
+    {"nvidia", 64, Side::kKeys, 128, 64, 8, 4, 16, 8, 4, 32, 64, 0, 1, 0, kH100},
+    {"nvidia", 1 << 20, Side::kQueries, 128, 64, 8, 4, 16, 8, 8, 16, 128, 0, 1, 0, kH100},
+    {"nvidia", 1 << 20, Side::kKeys, 128, 64, 8, 4, 16, 8, 8, 16, 128, 0, 1, 0, kH100},
+    {"", 32, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, 1, "not measured: fits 16 KiB of shared memory"},
+    {"", 32, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, 1, "not measured: fits 16 KiB of shared memory"},
+    {"", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, 1,
+     "not measured: fits 16 KiB of shared memory"},
+    {"", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, 1, "not measured: fits 16 KiB of shared memory"},
 };
 static_assert(std::ranges::all_of(kRows, &BackwardRow::is_consistent),
               "threads of a row's scores and of its sums differ, or chunks do not fill a block");
@@ -126,7 +128,7 @@ Tiling make_tiling(const BackwardRow& row, const GpuTraits& gpu) {
   tiling.block_q = row.side == Side::kQueries ? row.own : row.other;
   tiling.block_k = row.side == Side::kQueries ? row.other : row.own;
   set_own(tiling, {row.score_rows, row.score_columns, row.chunk, row.sum_rows, row.sum_columns, row.chunk_rows,
-                   row.slice, kAllWanted, row.lanes_x, 0, 0, row.buffers});
+                   row.slice, kAllWanted, row.lanes_x, 0, 0, row.buffers, row.exact_exp2});
   tiling.shared_bytes = std::max(shared_bytes(row), row.side == Side::kQueries ? mask_shared_bytes(row) : 0);
   return tiling;
 }

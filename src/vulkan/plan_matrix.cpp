@@ -68,7 +68,8 @@ int round_up(std::int64_t value, int unit) {
 
 /// The shader's shared array.
 struct Pool {
-  int SUBGROUP_SIZE, HEAD_DIM_QK, HEAD_DIM_V, BLOCK_Q, BLOCK_K;
+  std::uint32_t SUBGROUP_SIZE;  // as in the shaders
+  int HEAD_DIM_QK, HEAD_DIM_V, BLOCK_Q, BLOCK_K;
   int TILE_M, TILE_N, ROW_TILES, KEY_STEP, PIPELINE, MAP_KIND;
 #include "kernels/matrix_pool.h"
 };
@@ -77,8 +78,17 @@ struct Pool {
 int map_kind(const MatrixRow& row) { return row.kind == kRegisters ? 1 : 0; }
 
 std::int64_t shared_bytes(const MatrixRow& row, const MatrixMap& map, const Tiling& tiling) {
-  const Pool pool{tiling.subgroup_size, tiling.dim_qk, tiling.dim_v, tiling.block_q, tiling.block_k, map.shape.m,
-                  map.shape.n,          row.row_tiles, row.key_step, row.pipeline,   map_kind(row)};
+  const Pool pool{static_cast<std::uint32_t>(tiling.subgroup_size),
+                  tiling.dim_qk,
+                  tiling.dim_v,
+                  tiling.block_q,
+                  tiling.block_k,
+                  map.shape.m,
+                  map.shape.n,
+                  row.row_tiles,
+                  row.key_step,
+                  row.pipeline,
+                  map_kind(row)};
   return 16LL * pool.POOL_PIECES;
 }
 
@@ -121,6 +131,7 @@ std::string problem_reason(const AttentionProblem& problem) {
   if (problem.dtype != DType::kFloat16 && problem.dtype != DType::kBFloat16)
     return std::string(dtype_name(problem.dtype)) + " is no operand of theirs";
   if (std::string reason = reject_features(problem, kFeatures); !reason.empty()) return "their kernel " + reason;
+  if (problem.head_dim_qk == 0 || problem.head_dim_v == 0) return "a head size is 0";
   if (problem.seq_q < kFewestQueries)
     return "seq_q " + std::to_string(problem.seq_q) + " is less than " + std::to_string(kFewestQueries);
   return {};

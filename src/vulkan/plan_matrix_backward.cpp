@@ -36,7 +36,8 @@ constexpr double kMostFlopsOfTask = 1e11;
 
 /// The shader's shared array.
 struct Pool {
-  int SUBGROUP_SIZE, HEAD_DIM_QK, HEAD_DIM_V, OWN, OTHER, OWNS_KEY_ROWS;
+  std::uint32_t SUBGROUP_SIZE;  // as in the shaders
+  int HEAD_DIM_QK, HEAD_DIM_V, OWN, OTHER, OWNS_KEY_ROWS;
   int TILE_M, TILE_N, ROW_TILES;
 #include "kernels/matrix_backward_pool.h"
 };
@@ -63,8 +64,15 @@ Tiling make_tiling(Side side, const SideTiles& tiles, const MatrixMap& map, cons
   for (const int value : {map.shape.m, map.shape.n, tiles.row_tiles, kBoth, 0, 0, 0, exact ? 1 : 0})
     tiling.own.push_back(static_cast<std::uint32_t>(value));
   add_lane_bits(tiling, map);
-  const Pool pool{tiling.subgroup_size, tiling.dim_qk, tiling.dim_v,   own, tiles.other, side == Side::kKeys,
-                  map.shape.m,          map.shape.n,   tiles.row_tiles};
+  const Pool pool{static_cast<std::uint32_t>(tiling.subgroup_size),
+                  tiling.dim_qk,
+                  tiling.dim_v,
+                  own,
+                  tiles.other,
+                  side == Side::kKeys ? 1 : 0,
+                  map.shape.m,
+                  map.shape.n,
+                  tiles.row_tiles};
   tiling.shared_bytes = 16LL * pool.POOL_PIECES;
   return tiling;
 }

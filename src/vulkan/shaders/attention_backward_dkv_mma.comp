@@ -30,8 +30,8 @@ int head_kv, first_block, head_steps;
 void fetch_step(int step) {
   int of_head = head_kv * params.group_size + step / head_steps;
   int first_query = (first_block + step % head_steps) * BLOCK_Q;
-  fetch_first(of_head, first_query);
-  fetch_second(of_head, first_query);
+  fetch_first(element_index(params.q, batch_index, of_head), first_query);
+  fetch_second(element_index(params.dout, batch_index, of_head), first_query);
   fetch_numbers(of_head, first_query);
 }
 
@@ -68,6 +68,7 @@ void main() {
   subgroup_own = first_own + subgroup_index * ROW_TILES * TILE_M;
   plan_steps();
   begin_sums();
+  factor = query_factor();
   load_own_first(head_kv);
   if (WANTS_FIRST) load_own_second(head_kv);
   int steps = head_steps * params.group_size;

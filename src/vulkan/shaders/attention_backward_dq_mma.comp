@@ -34,6 +34,7 @@ void main() {
   subgroup_own = first_own + subgroup_index * ROW_TILES * TILE_M;
   head = head_scores(batch_index, head_index);
   int head_kv = head_index / params.group_size;
+  int k_head = element_index(params.k, batch_index, head_kv), v_head = element_index(params.v, batch_index, head_kv);
 
   int first_block = 0, last_block = (params.seq_k - 1) / BLOCK_K;
   if (HAS_BAND) {
@@ -44,20 +45,21 @@ void main() {
   int steps = params.seq_k > 0 ? max(last_block - first_block + 1, 0) : 0;
 
   begin_sums();
+  factor = query_factor();
   load_own_first(head_index);
   load_own_second(head_index);
   load_own_numbers();
   if (steps > 0) {
-    fetch_first(head_kv, first_block * BLOCK_K);
-    fetch_second(head_kv, first_block * BLOCK_K);
+    fetch_first(k_head, first_block * BLOCK_K);
+    fetch_second(v_head, first_block * BLOCK_K);
     keep_first(0);
     keep_second(0);
   }
   barrier();
   for (int step = 0; step < steps; ++step) {
     int next = (first_block + min(step + 1, steps - 1)) * BLOCK_K;  // past the end the last again
-    fetch_first(head_kv, next);
-    fetch_second(head_kv, next);
+    fetch_first(k_head, next);
+    fetch_second(v_head, next);
     do_step(step & 1, (first_block + step) * BLOCK_K);
     keep_first((step + 1) & 1);
     keep_second((step + 1) & 1);

@@ -31,7 +31,6 @@ layout(constant_id = 21) const int BUFFERS = 1;       // 2: a chunk is stored wh
 layout(constant_id = 22) const int WHOLE_HEADS = 0;   // 1: HEAD_DIM_QK and HEAD_DIM_V are the true sizes
 layout(constant_id = 23) const int EXACT_EXP2 = 1;    // 0: the device's exp2 maps -inf to 0 and NaN to NaN
 layout(constant_id = 24) const int LANE_PAIRS = 1;    // see LANE_SHIFT
-layout(constant_id = 25) const int FETCH_ROWS = 1;    // 4: queries and keys are fetched and transposed in squares of 4 x 4
 
 const int GROUPS = BLOCK_Q / ROWS;
 const int INVOCATIONS = GROUPS * COLUMN_LANES;  // the workgroup's size
@@ -67,16 +66,15 @@ AULE_READS(v, AULE_BINDING_V)
 AULE_WRITES(out, AULE_BINDING_OUT)
 layout(std430, set = 0, binding = AULE_BINDING_LSE) writeonly buffer Lse { float lse[]; };
 
-// What an invocation carries from memory to shared memory for one chunk: pieces of FETCH_ROWS rows x 4 columns of queries
-// and keys, vectors of values.
-const int Q_PIECES = BLOCK_Q / FETCH_ROWS * CHUNK4, K_PIECES = BLOCK_K / FETCH_ROWS * CHUNK4;
-const int Q_FETCHES = (Q_PIECES + INVOCATIONS - 1) / INVOCATIONS, K_FETCHES = (K_PIECES + INVOCATIONS - 1) / INVOCATIONS;
+// Vectors that an invocation carries from memory to shared memory for one chunk.
+const int Q_VECTORS = BLOCK_Q * CHUNK4, K_VECTORS = BLOCK_K * CHUNK4;
+const int Q_FETCHES = (Q_VECTORS + INVOCATIONS - 1) / INVOCATIONS, K_FETCHES = (K_VECTORS + INVOCATIONS - 1) / INVOCATIONS;
 const int V_FETCHES = (V_CHUNK + INVOCATIONS - 1) / INVOCATIONS;
-ELEMENT4 fetched_q[Q_FETCHES * FETCH_ROWS], fetched_k[K_FETCHES * FETCH_ROWS], fetched_v[V_FETCHES * STEP];
+ELEMENT4 fetched_q[Q_FETCHES], fetched_k[K_FETCHES], fetched_v[V_FETCHES * STEP];
 
 int invocation, column_lane, group;
 int batch, head, first_query, first_column;
-int q_start, k_start, v_start;  // element (0, 0) of this head
+int q_start, k_start, v_start;  // row 0 of this head, and strides of rows, in units of ROW_UNIT elements
 // Parameters that the loops need, in registers: a barrier ends what a compiler knows of memory, so it would load them
 // anew in every chunk, and everything after waits for that.
 int seq_q, seq_k, q_stride, k_stride, v_stride;
@@ -96,28 +94,20 @@ float row_max[ROWS], row_sum[ROWS];  // row_sum: over this lane's keys only
 // Rows past the end are read as the last one: the rules hide such keys, and such queries are never written. Only values
 // must be zeroed, where a probability of 0 would meet an infinity.
 void fetch_qk(int first_key, int column) {
-  int stride = q_stride, last = seq_q - 1;
   [[unroll]] for (int n = 0; n < Q_FETCHES; ++n) {
     int i = invocation + n * INVOCATIONS, from = column + i % CHUNK4 * 4;
-    if (Q_PIECES % INVOCATIONS == 0 || i < Q_PIECES) {
-      int query = first_query + i / CHUNK4 * FETCH_ROWS, row = q_start + min(query, last) * stride;
-      [[unroll]] for (int r = 0; r < FETCH_ROWS; ++r) {
-        fetched_q[n * FETCH_ROWS + r] = WHOLE_HEADS != 0 ? read4_full_q(row, params.q.column, from)
-                                                         : read4_q(row, params.q.column, from, params.head_dim_qk);
-        row += query + r < last ? stride : 0;
-      }
+    if (Q_VECTORS % INVOCATIONS == 0 || i < Q_VECTORS) {
+      int row = q_start + min(first_query + i / CHUNK4, seq_q - 1) * q_stride;
+      fetched_q[n] = WHOLE_HEADS != 0 ? read4_at_q(row, params.q.column, from)
+                                      : read4_q(row * ROW_UNIT, params.q.column, from, params.head_dim_qk);
     }
   }
-  stride = k_stride, last = seq_k - 1;
   [[unroll]] for (int n = 0; n < K_FETCHES; ++n) {
     int i = invocation + n * INVOCATIONS, from = column + i % CHUNK4 * 4;
-    if (K_PIECES % INVOCATIONS == 0 || i < K_PIECES) {
-      int key = first_key + i / CHUNK4 * FETCH_ROWS, row = k_start + min(key, last) * stride;
-      [[unroll]] for (int r = 0; r < FETCH_ROWS; ++r) {
-        fetched_k[n * FETCH_ROWS + r] = WHOLE_HEADS != 0 ? read4_full_k(row, params.k.column, from)
-                                                         : read4_k(row, params.k.column, from, params.head_dim_qk);
-        row += key + r < last ? stride : 0;
-      }
+    if (K_VECTORS % INVOCATIONS == 0 || i < K_VECTORS) {
+      int row = k_start + min(first_key + i / CHUNK4, seq_k - 1) * k_stride;
+      fetched_k[n] = WHOLE_HEADS != 0 ? read4_at_k(row, params.k.column, from)
+                                      : read4_k(row * ROW_UNIT, params.k.column, from, params.head_dim_qk);
     }
   }
 }
@@ -125,11 +115,11 @@ void fetch_qk(int first_key, int column) {
 void store_qk(int place) {
   [[unroll]] for (int n = 0; n < Q_FETCHES; ++n) {
     int i = invocation + n * INVOCATIONS;
-    if (Q_PIECES % INVOCATIONS == 0 || i < Q_PIECES) store_queries(place, i % CHUNK4, i / CHUNK4, n * FETCH_ROWS);
+    if (Q_VECTORS % INVOCATIONS == 0 || i < Q_VECTORS) store_query(place, i % CHUNK4, i / CHUNK4, fetched_q[n]);
   }
   [[unroll]] for (int n = 0; n < K_FETCHES; ++n) {
     int i = invocation + n * INVOCATIONS;
-    if (K_PIECES % INVOCATIONS == 0 || i < K_PIECES) store_keys(place + Q_CHUNK, i % CHUNK4, i / CHUNK4, n * FETCH_ROWS);
+    if (K_VECTORS % INVOCATIONS == 0 || i < K_VECTORS) store_key(place + Q_CHUNK, i % CHUNK4, i / CHUNK4, fetched_k[n]);
   }
 }
 
@@ -142,8 +132,8 @@ void fetch_v(int first_key) {
     int i = invocation + n / STEP * INVOCATIONS, from = first_column + i % HEAD_DIM_V4 * 4;
     if (V_CHUNK % INVOCATIONS == 0 || i < V_CHUNK) {
       int row = v_start + min(key_of_fetch(first_key, n), seq_k - 1) * v_stride;
-      fetched_v[n] = WHOLE_HEADS != 0 ? read4_full_v(row, params.v.column, from)
-                                      : read4_v(row, params.v.column, from, params.head_dim_v);
+      fetched_v[n] = WHOLE_HEADS != 0 ? read4_at_v(row, params.v.column, from)
+                                      : read4_v(row * ROW_UNIT, params.v.column, from, params.head_dim_v);
     }
   }
 }
@@ -313,11 +303,11 @@ void locate() {
   task /= row_blocks;
   head = task % params.heads_q;
   batch = task / params.heads_q;
-  q_start = element_index(params.q, batch, head);
-  k_start = element_index(params.k, batch, head / params.group_size);
-  v_start = element_index(params.v, batch, head / params.group_size);
+  q_start = element_index(params.q, batch, head) / ROW_UNIT;
+  k_start = element_index(params.k, batch, head / params.group_size) / ROW_UNIT;
+  v_start = element_index(params.v, batch, head / params.group_size) / ROW_UNIT;
   seq_q = params.seq_q, seq_k = params.seq_k;
-  q_stride = params.q.row, k_stride = params.k.row, v_stride = params.v.row;
+  q_stride = params.q.row / ROW_UNIT, k_stride = params.k.row / ROW_UNIT, v_stride = params.v.row / ROW_UNIT;
   q_factor = query_factor();
 
   invocation = int(invocation_index());

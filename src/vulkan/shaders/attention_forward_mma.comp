@@ -209,6 +209,8 @@ void visit(const bool edge, Visits v, int count) {
 
 void main() {
   begin_task(int(push.first_task + gl_WorkGroupID.x));
+  begin_k();
+  begin_v();
   stage_queries();
   begin_rows();
   if (invocation_index() == 0u) grew_at = uvec4(0xffffffffu);

@@ -22,6 +22,7 @@ layout(constant_id = 22) const int SLICE = 64;       // columns of the gradients
 layout(constant_id = 24) const int LANES_X = 0;      // see thread_grid.glsl
 layout(constant_id = 26) const int WHOLE_HEADS = 0;  // 1: both head sizes are multiples of CHUNK and of SLICE
 layout(constant_id = 27) const int BUFFERS = 2;      // 1: larger chunks fit, for a barrier more
+layout(constant_id = 28) const int EXACT_EXP2 = 1;   // 0: the device's exp2 maps -inf to 0 and NaN to NaN
 
 #ifdef OWNS_QUERIES
 const int OWN = BLOCK_Q, OTHER = BLOCK_K;
@@ -251,7 +252,9 @@ void store_row_numbers() {
   [[unroll]] for (int n = 0; n < NUMBERS; ++n) {
     int i = thread_index() + n * THREADS;
     if (i >= BLOCK_Q) continue;
-    row_numbers[i] = vec2(fetched_numbers[n].x * SCORE_UNIT, fetched_numbers[n].y);
+    // A row that sees nothing: from a finite number hidden scores are as far away, and no NaN comes out.
+    float of_row = EXACT_EXP2 == 0 && is_minus_infinity(fetched_numbers[n].x) ? 0.0 : fetched_numbers[n].x;
+    row_numbers[i] = vec2(of_row * SCORE_UNIT, fetched_numbers[n].y);
     if (NATURAL_SCORES) row_factors[i] = fetched_factors[n];
   }
 }
@@ -310,7 +313,7 @@ void finish_pair(int query, int key, float factor, float kept, bool all_visible,
   float score = product * factor;
   if (!all_visible || SCORES_BEND) score = score_and_slope(head, score, query, key, slope);
   vec2 numbers = row_numbers[query - FIRST_QUERY];
-  float p = probability(score, numbers.x);
+  float p = EXACT_EXP2 != 0 ? probability(score, numbers.x) : exp_score(score - numbers.x);
   if (NATURAL_SCORES) p *= row_factors[query - FIRST_QUERY];
   float g = p == 0.0 ? 0.0 : p * (kept * gradient - numbers.y);
   gradient = HAS_SOFTCAP && of_product ? g * slope : g;

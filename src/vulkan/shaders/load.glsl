@@ -1,7 +1,8 @@
 // Reading rows of a tensor of the call's type. AULE_READS(q, AULE_BINDING_Q) declares the buffer and
 //   ELEMENT4 read4_q(int row, int column_stride, int column, int columns)   elements column .. column + 3 of a row,
 // zeros from `columns` on; load4_q() gives them as floats. `row` is the index of the row's first element, `column` a
-// multiple of 4. read4_full_q() is for vectors that are known to lie inside the row. One wide load where VECTOR_LOADS promises it, single elements with any stride otherwise. Kernels that
+// multiple of 4. read4_full_q() is for vectors that are known to lie inside the row; read4_at_q() too, of a row whose
+// first element is number row * ROW_UNIT. One wide load where VECTOR_LOADS promises it, single elements with any stride otherwise. Kernels that
 // prefetch keep what read4 gives: half the registers for 16-bit types, and no wait for the load before it is used.
 #if defined(ELEMENT_F32)
 ELEMENT4 join4(ELEMENT x, ELEMENT y, ELEMENT z, ELEMENT w) { return vec4(x, y, z, w); }
@@ -10,6 +11,9 @@ ELEMENT4 join4(ELEMENT x, ELEMENT y, ELEMENT z, ELEMENT w) {
   return uvec2(uint(x) | uint(y) << 16, uint(z) | uint(w) << 16);
 }
 #endif
+
+// Rows begin at multiples of so many elements. In these units a row's number costs an instruction or two less.
+const int ROW_UNIT = VECTOR_LOADS != 0 ? 4 : 1;
 
 #define AULE_READS(NAME, BINDING)                                                                                  \
   layout(std430, set = 0, binding = BINDING) readonly buffer NAME##Elements { ELEMENT NAME##_elements[]; };        \
@@ -33,6 +37,10 @@ ELEMENT4 join4(ELEMENT x, ELEMENT y, ELEMENT z, ELEMENT w) {
     int index = row + column * column_stride;                                                                      \
     return join4(NAME##_elements[index], NAME##_elements[index + column_stride],                                   \
                  NAME##_elements[index + 2 * column_stride], NAME##_elements[index + 3 * column_stride]);          \
+  }                                                                                                                \
+  ELEMENT4 read4_at_##NAME(int row, int column_stride, int column) {                                               \
+    if (VECTOR_LOADS != 0) return NAME##_vectors[uint(row) + (uint(column) >> 2)];                                 \
+    return read4_full_##NAME(row, column_stride, column);                                                          \
   }                                                                                                                \
   vec4 load4_##NAME(int row, int column_stride, int column, int columns) {                                         \
     return to_float4(read4_##NAME(row, column_stride, column, columns));                                           \

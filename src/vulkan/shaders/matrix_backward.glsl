@@ -68,28 +68,46 @@ vec3 query_numbers(int head_q, int query) {
 #define LANES_OF_ROW(DIM) ((DIM) <= 32 ? 4 : (DIM) <= 64 ? 8 : (DIM) <= 128 ? 16 : (DIM) <= 256 ? 32 : 64)
 
 // fetch_SIDE(): a block's rows of one tensor from memory into registers, zeros past the end; keep_SIDE(): on into
-// shared memory.
+// shared memory. Why the conditions are where they are: matrix_tiles.glsl.
 #define AULE_OTHER_BLOCKS(SIDE, NAME, COUNT, LANES, ROWS, LOADS, DIM, TRUE_DIM, BASE, STAGE, PITCH)                  \
   const int LANES = LANES_OF_ROW(DIM);                                                                               \
   const int ROWS = INVOCATIONS / LANES;                                                                              \
   const int LOADS = (OTHER + ROWS - 1) / ROWS;                                                                       \
   uvec4 SIDE##_waiting[LOADS];                                                                                       \
-  void fetch_##SIDE(int of_head, int first_other) {                                                                  \
+  int SIDE##_row, SIDE##_columns, SIDE##_count;                                                                      \
+  void begin_##SIDE() {                                                                                              \
+    SIDE##_row = params.NAME.row;                                                                                    \
+    SIDE##_columns = EXACT_DIMS != 0 ? DIM : TRUE_DIM;                                                               \
+    SIDE##_count = COUNT;                                                                                            \
+  }                                                                                                                  \
+  /* base: of the head's first element */                                                                            \
+  void fetch_##SIDE(int base, int first_other) {                                                                     \
     int index = int(invocation_index()), column = index % LANES * PIECE;                                             \
-    [[unroll]] for (int i = 0; i < LOADS; ++i) {                                                                     \
-      int row = i * ROWS + index / LANES, other = first_other + row;                                                 \
-      SIDE##_waiting[i] = uvec4(0u);                                                                                 \
-      if (other < COUNT && (OTHER % ROWS == 0 || row < OTHER))                                                       \
-        SIDE##_waiting[i] = load8_##NAME(element_index(params.NAME, batch_index, of_head) + other * params.NAME.row, \
-                                         params.NAME.column, column, EXACT_DIMS != 0 ? DIM : TRUE_DIM);              \
+    int columns = EXACT_DIMS != 0 ? DIM : SIDE##_columns;                                                            \
+    if (VECTOR_LOADS != 0 && first_other + OTHER <= SIDE##_count) {                                                  \
+      int there = EXACT_DIMS != 0 && LANES * PIECE == DIM ? column : min(column, (columns - 1) / PIECE * PIECE);     \
+      [[unroll]] for (int i = 0; i < LOADS; ++i) {                                                                   \
+        int row = i * ROWS + index / LANES;                                                                          \
+        if (OTHER % ROWS != 0) row = min(row, OTHER - 1);                                                            \
+        SIDE##_waiting[i] = NAME##_pieces[(base + (first_other + row) * SIDE##_row + there) >> 3];                   \
+      }                                                                                                              \
+    } else {                                                                                                         \
+      [[unroll]] for (int i = 0; i < LOADS; ++i) {                                                                   \
+        int row = i * ROWS + index / LANES;                                                                          \
+        SIDE##_waiting[i] = uvec4(0u);                                                                               \
+        if (first_other + row < SIDE##_count && (OTHER % ROWS == 0 || row < OTHER))                                  \
+          SIDE##_waiting[i] =                                                                                        \
+              load8_##NAME(base + (first_other + row) * SIDE##_row, params.NAME.column, column, columns);            \
+      }                                                                                                              \
     }                                                                                                                \
   }                                                                                                                  \
   void keep_##SIDE(int stage) {                                                                                      \
     int index = int(invocation_index()), column = index % LANES;                                                     \
+    bool filled = EXACT_DIMS != 0 || column * PIECE < SIDE##_columns;                                                \
     [[unroll]] for (int i = 0; i < LOADS; ++i) {                                                                     \
       int row = i * ROWS + index / LANES;                                                                            \
       if ((LANES * PIECE == DIM || column * PIECE < DIM) && (OTHER % ROWS == 0 || row < OTHER))                      \
-        pool[BASE + stage * STAGE + row * PITCH + column] = SIDE##_waiting[i];                                       \
+        pool[BASE + stage * STAGE + row * PITCH + column] = filled ? SIDE##_waiting[i] : uvec4(0u);                  \
     }                                                                                                                \
   }
 
@@ -165,6 +183,8 @@ vec3 numbers_of(int stage, int i, int e) {
 #endif
 
 void begin_sums() {
+  begin_first();
+  begin_second();
   [[unroll]] for (int i = 0; i < ROW_TILES * DEPTH_TILES; ++i) sums_first[i] = ACCUMULATOR(0.0);
 #ifdef OWNS_KEYS
   [[unroll]] for (int i = 0; i < ROW_TILES * VALUE_TILES; ++i) sums_second[i] = ACCUMULATOR(0.0);
@@ -187,9 +207,9 @@ AULE_PRODUCT(second, dp, VALUE_TILES, SECOND_BASE, SECOND_STAGE, SECOND_PITCH)
 
 void multiply_products(int stage) {
   [[unroll]] for (int i = 0; i < ROW_TILES * OTHER_TILES; ++i) s[i] = dp[i] = ACCUMULATOR(0.0);
-  [[unroll]] for (int d = 0; d < LONGER_SIDE; ++d) {
-    if (d < DEPTH_TILES) multiply_first(stage, min(d, DEPTH_TILES - 1));
-    if (WANTS_FIRST && d < VALUE_TILES) multiply_second(stage, min(d, VALUE_TILES - 1));
+  [[unroll]] for (int d = 0; d < DEPTH_TILES; ++d) multiply_first(stage, d);
+  if (WANTS_FIRST) {
+    [[unroll]] for (int d = 0; d < VALUE_TILES; ++d) multiply_second(stage, d);
   }
 }
 
@@ -209,42 +229,52 @@ AULE_SUM(second, p, VALUE_TILES, SECOND_BASE, SECOND_STAGE, SECOND_PITCH)
 #endif
 
 void add_products(int stage) {
-  [[unroll]] for (int d = 0; d < LONGER_SIDE; ++d) {
-    if (WANTS_FIRST && d < DEPTH_TILES) add_first(stage, min(d, DEPTH_TILES - 1));
 #ifdef OWNS_KEYS
-    if (WANTS_SECOND && d < VALUE_TILES) add_second(stage, min(d, VALUE_TILES - 1));
+  if (WANTS_SECOND) {
+    [[unroll]] for (int d = 0; d < VALUE_TILES; ++d) add_second(stage, d);
+  }
 #endif
+  if (WANTS_FIRST) {
+    [[unroll]] for (int d = 0; d < DEPTH_TILES; ++d) add_first(stage, d);
   }
 }
 
-// P and G from S and dP, element for element. plain: the pairs are all visible and no rule bends their scores.
-void finish_pairs(const bool plain, int stage, int first_other) {
-  int place = lane_place(lane), own = subgroup_own + (place & 0xff), other = first_other + (place >> 8);
-  float factor = query_factor();
-  [[unroll]] for (int i = 0; i < ROW_TILES * OTHER_TILES; ++i) {
-    [[unroll]] for (int e = 0; e < ELEMENTS; ++e) {
-      int row = own + i / OTHER_TILES * TILE_M + element_row(e), column = other + i % OTHER_TILES * TILE_N + element_column(e);
+// P and G of tile i from S and dP, element for element. plain: the pairs are all visible and no rule bends their scores.
+float factor;  // of products, to the scores' unit
+void finish_tile(const bool plain, int stage, int first_other, const int i) {
+  int place = lane_place(lane), own = subgroup_own + i / OTHER_TILES * TILE_M + (place & 0xff);
+  int other = first_other + i % OTHER_TILES * TILE_N + (place >> 8);
+  [[unroll]] for (int e = 0; e < ELEMENTS; ++e) {
 #ifdef OWNS_QUERIES
-      int query = row, key = column;
+    int query = own + element_row(e), key = other + element_column(e);
 #else
-      int query = column, key = row;
+    int query = other + element_column(e), key = own + element_row(e);
 #endif
-      vec3 numbers = numbers_of(stage, i, e);
-      float weight, kept = 1.0, slope = 1.0;
-      if (plain) {
-        weight = exp_score(s[i][e] * factor - numbers.x);
-      } else {
-        weight = probability(score_and_slope(head, s[i][e] * factor, query, key, slope), numbers.x);
-        if (NATURAL_SCORES) weight *= numbers.z;
-      }
-      if (HAS_DROPOUT) kept = dropout_factor(head, query, key);
-      float gradient = weight * (kept * dp[i][e] - numbers.y);
-      if (!plain && weight == 0.0) gradient = 0.0;
-      if (HAS_SOFTCAP) gradient *= slope;
-      p[i][e] = MATRIX_ELEMENT(weight * kept);
-      g[i][e] = MATRIX_ELEMENT(gradient);
+    vec3 numbers = numbers_of(stage, i, e);
+    float weight, kept = 1.0, slope = 1.0;
+    if (plain) {
+      weight = exp_score(s[i][e] * factor - numbers.x);
+    } else {
+      weight = probability(score_and_slope(head, s[i][e] * factor, query, key, slope), numbers.x);
+      if (NATURAL_SCORES) weight *= numbers.z;
     }
+    if (HAS_DROPOUT) kept = dropout_factor(head, query, key);
+    float gradient = weight * (kept * dp[i][e] - numbers.y);
+    if (!plain && weight == 0.0) gradient = 0.0;
+    if (HAS_SOFTCAP) gradient *= slope;
+    p[i][e] = MATRIX_ELEMENT(weight * kept);
+    g[i][e] = MATRIX_ELEMENT(gradient);
   }
+}
+
+// Not a loop: NVIDIA's compiler does not unroll a body of this size, and all matrices would live in memory. min(): see
+// finish_rows() in matrix_softmax.glsl.
+const int PAIR_TILES = ROW_TILES * OTHER_TILES;  // at most 4
+void finish_pairs(const bool plain, int stage, int first_other) {
+  finish_tile(plain, stage, first_other, 0);
+  if (PAIR_TILES > 1) finish_tile(plain, stage, first_other, min(1, PAIR_TILES - 1));
+  if (PAIR_TILES > 2) finish_tile(plain, stage, first_other, min(2, PAIR_TILES - 1));
+  if (PAIR_TILES > 3) finish_tile(plain, stage, first_other, min(3, PAIR_TILES - 1));
 }
 
 // Which pairs of a block of queries and one of keys the band and the ends leave: all, some, or none of this subgroup's.

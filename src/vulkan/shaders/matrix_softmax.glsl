@@ -10,6 +10,9 @@ float row_maximum[ROW_TILES * STATISTICS], row_total[ROW_TILES * STATISTICS];
 // What products are multiplied by: scores are products with Q times the scale. Without a rule that bends scores the
 // factor goes into the exponent.
 float product_factor;
+#define LARGEST_SHORT_SOFTCAP 256.0
+float cap;  // of softcap, in the scores' unit
+bool cap_is_short;
 
 // Not with MAP_KIND 0: lavapipe counts a subgroup's barriers as the workgroup's, so every subgroup must pass the same.
 bool band_hides_subgroup(int first_key) {
@@ -22,15 +25,18 @@ bool band_hides_subgroup(int first_key) {
 const bool SCORES_ARE_FINAL = HAS_SOFTCAP || HAS_ALIBI || NATURAL_SCORES;
 float exponent_factor() { return SCORES_ARE_FINAL ? 1.0 : product_factor; }
 
-// The mask's elements of a step's scores wait in registers, fetched while other work goes on. Where a lane's elements
-// come in pairs of keys, so do the mask's: one load for two.
-const bool MASK_PAIRS = ELEMENT_BIT_0 == 0x100 && MASK_TYPE != AULE_MASK_FLOAT32;
-const int MASK_PACK = MASK_PAIRS ? 2 : 1;
-const int MASK_WORDS = ROW_TILES * KEY_TILES * ELEMENTS / MASK_PACK;
+// The mask's elements of a step's scores wait in registers, fetched while other work goes on. Grouped keys: a row's
+// elements are words beside each other, loaded by twos or fours where the mask's strides allow it; else a register each.
+const int MASK_BYTES = MASK_TYPE == AULE_MASK_BOOL ? 1 : MASK_TYPE == AULE_MASK_FLOAT32 ? 4 : 2;
+const int ROW_WORDS = KEYS_GROUPED ? GROUP * MASK_BYTES / 4 : KEY_TILES * ELEMENTS / ROW_SLOTS;
+const int LOAD_WORDS = ROW_WORDS % 4 == 0 ? 4 : ROW_WORDS % 2 == 0 ? 2 : 1;
+const int MASK_ROWS = ROW_TILES * STATISTICS;
 layout(std430, set = 0, binding = AULE_BINDING_MASK) readonly buffer MaskHalves { uint16_t mask_halves[]; };
-uint mask_waiting[HAS_MASK ? MASK_WORDS : 1];
-int mask_rows[HAS_MASK ? ROW_TILES * STATISTICS : 1];  // index of the first key of this lane's rows
-bool mask_has_pairs;  // keys beside each other, every row on an even index
+layout(std430, set = 0, binding = AULE_BINDING_MASK) readonly buffer MaskTwos { uvec2 mask_twos[]; };
+layout(std430, set = 0, binding = AULE_BINDING_MASK) readonly buffer MaskFours { uvec4 mask_fours[]; };
+uint mask_waiting[HAS_MASK ? MASK_ROWS * ROW_WORDS : 1];
+int mask_rows[HAS_MASK ? MASK_ROWS : 1];  // index of the first key of this lane's rows
+bool mask_is_wide;                        // the strides allow wide loads
 
 void begin_mask() {
   if (!HAS_MASK || MAP_KIND == 0) return;
@@ -42,8 +48,8 @@ void begin_mask() {
           head_rules.mask +
           min(subgroup_query + m * TILE_M + (place & 0xff) + element_row(e), params.seq_q - 1) * params.mask.row;
   }
-  mask_has_pairs = params.mask.column == 1 &&
-                   ((params.mask.offset | params.mask.batch | params.mask.head | params.mask.row) & 1) == 0;
+  int strides = params.mask.offset | params.mask.batch | params.mask.head | params.mask.row;
+  mask_is_wide = params.mask.column == 1 && strides * MASK_BYTES % (LOAD_WORDS * 4) == 0;
 }
 
 uint mask_element(int index) {
@@ -54,51 +60,65 @@ uint mask_element(int index) {
 
 void fetch_mask(const bool edge, int first_key) {
   if (!HAS_MASK || MAP_KIND == 0) return;
-  int column = first_key + (lane_place(lane) >> 8);
-  if (MASK_PAIRS && !edge && mask_has_pairs) {
-    [[unroll]] for (int i = 0; i < ROW_TILES * KEY_TILES; ++i) {
-      [[unroll]] for (int e = 0; e < ELEMENTS; e += MASK_PACK) {
-        int index = mask_rows[i / KEY_TILES * ROW_SLOTS + row_slot(e)] + column + i % KEY_TILES * TILE_N +
-                    element_column(e);
-        mask_waiting[(i * ELEMENTS + e) / MASK_PACK] =
-            MASK_TYPE == AULE_MASK_BOOL ? uint(mask_halves[index >> 1]) : mask_words[index >> 1];
+  int first = first_key + lane_key(lane);
+  if (KEYS_GROUPED && !edge && mask_is_wide) {
+    [[unroll]] for (int r = 0; r < MASK_ROWS; ++r) {
+      [[unroll]] for (int w = 0; w < ROW_WORDS; w += LOAD_WORDS) {
+        int word = ((mask_rows[r] + first) * MASK_BYTES >> 2) + w, to = r * ROW_WORDS + w;
+        if (LOAD_WORDS == 4) {
+          uvec4 x = mask_fours[word >> 2];
+          [[unroll]] for (int i = 0; i < 4; ++i) mask_waiting[min(to + i, MASK_ROWS * ROW_WORDS - 1)] = x[i];
+        } else if (LOAD_WORDS == 2) {
+          uvec2 x = mask_twos[word >> 1];
+          [[unroll]] for (int i = 0; i < 2; ++i) mask_waiting[min(to + i, MASK_ROWS * ROW_WORDS - 1)] = x[i];
+        } else {
+          mask_waiting[to] = mask_words[word];
+        }
+      }
+    }
+  } else if (KEYS_GROUPED) {
+    [[unroll]] for (int r = 0; r < MASK_ROWS; ++r) {
+      [[unroll]] for (int w = 0; w < ROW_WORDS; ++w) {
+        uint word = 0u;
+        [[unroll]] for (int i = 0; i < 4 / MASK_BYTES; ++i)
+          word |= mask_element(mask_rows[r] + min(first + w * (4 / MASK_BYTES) + i, params.seq_k - 1) * params.mask.column)
+                  << (MASK_BYTES * 8 * i & 31);
+        mask_waiting[r * ROW_WORDS + w] = word;
       }
     }
   } else {
     [[unroll]] for (int i = 0; i < ROW_TILES * KEY_TILES; ++i) {
-      [[unroll]] for (int e = 0; e < ELEMENTS; e += MASK_PACK) {
-        int row = mask_rows[i / KEY_TILES * ROW_SLOTS + row_slot(e)];
-        int key = column + i % KEY_TILES * TILE_N + element_column(e);
-        uint word = mask_element(row + min(key, params.seq_k - 1) * params.mask.column);
-        if (MASK_PAIRS)
-          word |= mask_element(row + min(key + 1, params.seq_k - 1) * params.mask.column)
-                  << (MASK_TYPE == AULE_MASK_BOOL ? 8 : 16);
-        mask_waiting[(i * ELEMENTS + e) / MASK_PACK] = word;
-      }
+      [[unroll]] for (int e = 0; e < ELEMENTS; ++e)
+        mask_waiting[i * ELEMENTS + e] =
+            mask_element(mask_rows[i / KEY_TILES * ROW_SLOTS + row_slot(e)] +
+                         min(first + tile_key(i % KEY_TILES, e), params.seq_k - 1) * params.mask.column);
     }
   }
 }
 
-bool mask_keeps(int i, int e) {
-  uint word = mask_waiting[(i * ELEMENTS + e) / MASK_PACK];
-  return (word & (MASK_PAIRS && (e & 1) != 0 ? 0xff00u : 0xffu)) != 0u;
+// The word that has the mask's element of element e of score tile i, and the bit where it begins.
+uint mask_word(int i, int e) {
+  if (!KEYS_GROUPED) return mask_waiting[i * ELEMENTS + e];
+  int row = i / KEY_TILES * ROW_SLOTS + row_slot(e);
+  return mask_waiting[row * ROW_WORDS + tile_key(i % KEY_TILES, e) * MASK_BYTES / 4];
 }
+int mask_bit(int e) { return KEYS_GROUPED ? (e & 3) * MASK_BYTES * 8 & 31 : 0; }
+
+bool mask_keeps(int i, int e) { return (mask_word(i, e) & (0xffu << mask_bit(e))) != 0u; }
 
 float mask_value(int i, int e) {
-  uint word = mask_waiting[(i * ELEMENTS + e) / MASK_PACK];
+  uint word = mask_word(i, e);
   if (MASK_TYPE == AULE_MASK_FLOAT32) return uintBitsToFloat(word);
 #if defined(ELEMENT_BF16)
-  return uintBitsToFloat(MASK_PAIRS && (e & 1) != 0 ? word & 0xffff0000u : word << 16);
+  return uintBitsToFloat(mask_bit(e) != 0 ? word & 0xffff0000u : word << 16);
 #else
-  return MASK_PAIRS && (e & 1) != 0 ? unpackHalf2x16(word).y : unpackHalf2x16(word).x;
+  return mask_bit(e) != 0 ? unpackHalf2x16(word).y : unpackHalf2x16(word).x;
 #endif
 }
 
-// Softcaps up to here bend by the short formula: its error is 2^-23 of the cap.
-#define LARGEST_SHORT_SOFTCAP 256.0
+// Softcaps up to LARGEST_SHORT_SOFTCAP bend by the short formula: its error is 2^-23 of the cap.
 float capped(float product) {
-  float cap = params.softcap * SCORE_UNIT;
-  if (params.softcap > LARGEST_SHORT_SOFTCAP) return rule_tanh(product) * cap;
+  if (!cap_is_short) return rule_tanh(product) * cap;
   return cap - 2.0 * cap / (exp2(product * (2.0 * AULE_LOG2E)) + 1.0);
 }
 
@@ -110,16 +130,18 @@ void begin_rows() {
   }
   // Not 0: what is hidden is -inf before it is multiplied.
   product_factor = max(abs(query_factor()), 1e-37);
+  cap = params.softcap * SCORE_UNIT;
+  cap_is_short = params.softcap <= LARGEST_SHORT_SOFTCAP;
   begin_mask();
 }
 
 // Scores from products, by the rules: element for element. edge: the band or the end of the sequence may hide some.
 void bend_scores(const bool edge, int first_key) {
   if (!SCORES_ARE_FINAL && MASK_TYPE != AULE_MASK_BOOL && !edge) return;
-  int place = lane_place(lane), row = subgroup_query + (place & 0xff), column = first_key + (place >> 8);
+  int row = subgroup_query + (lane_place(lane) & 0xff), column = first_key + lane_key(lane);
   [[unroll]] for (int i = 0; i < ROW_TILES * KEY_TILES; ++i) {
     [[unroll]] for (int e = 0; e < ELEMENTS; ++e) {
-      int query = row + i / KEY_TILES * TILE_M + element_row(e), key = column + i % KEY_TILES * TILE_N + element_column(e);
+      int query = row + i / KEY_TILES * TILE_M + element_row(e), key = column + tile_key(i % KEY_TILES, e);
       float x = s[i][e];
       if (SCORES_ARE_FINAL) x *= product_factor;
       if (HAS_SOFTCAP) x = capped(x);
@@ -173,14 +195,19 @@ void rescale(float factor) {
 
 // Probabilities of score tile i.
 void exponentiate(const int i, int first_key) {
-  int place = lane_place(lane), m = i / KEY_TILES, n = i % KEY_TILES;
+  int m = i / KEY_TILES, n = i % KEY_TILES;
+  int row = subgroup_query + m * TILE_M + (lane_place(lane) & 0xff), column = first_key + lane_key(lane);
+  vec4 factors = vec4(1.0);
   [[unroll]] for (int e = 0; e < ELEMENTS; ++e) {
     int r = m * ROW_SLOTS + row_slot(e);
     float x = exp_score(s[i][e] * exponent_factor() - row_maximum[r]);
     row_total[r] += x;
-    if (HAS_DROPOUT)
-      x *= dropout_factor(head_rules, subgroup_query + m * TILE_M + (place & 0xff) + element_row(e),
-                          first_key + n * TILE_N + (place >> 8) + element_column(e));
+    if (HAS_DROPOUT && KEYS_GROUPED) {  // four keys beside each other: one draw
+      if ((e & 3) == 0) factors = dropout_factors(head_rules, row + element_row(e), column + tile_key(n, e));
+      x *= factors[e & 3];
+    } else if (HAS_DROPOUT) {
+      x *= dropout_factor(head_rules, row + element_row(e), column + tile_key(n, e));
+    }
     p[i][e] = MATRIX_ELEMENT(x);
   }
 }

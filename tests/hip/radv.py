@@ -1,0 +1,254 @@
+"""The Vulkan kernels as Mesa's RADV compiles them for Radeon, executed in the emulator.
+
+scripts/radeon-report's compiler gives the machine code of what the planner would run on a recorded device. Here it gets
+memory, a descriptor set and a wave's first registers as RADV's drivers set them up, and runs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import re
+import struct
+import sys
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from amd_emulate.launch import Engine
+from amd_emulate.loader import Kernel, Mem, target_arch
+from hip_launch import MASK_TYPES, _structure, fill_params, is_wide, slices
+
+from aule._arrays import LAYOUTS, Array, place
+from aule.cases import Inputs
+
+ROOT = Path(__file__).resolve().parents[2]
+#: GPU of the report -> what the emulator executes
+TARGETS = {"navi31": "gfx1100", "gfx1201": "gfx1201"}
+#: RADV reaches descriptors by 32-bit pointers, whose upper half is a constant of the code: `s_movk_i32 s1, 0x8000`. No
+#: host memory lies there, so the constant becomes this, and all memory of a launch lies at such addresses.
+UPPER_HALF = 0x10
+DRIVERS_UPPER_HALF = 0xB0018000
+#: Bindings of the tensors: src/kernels/attention_params.h
+BINDINGS = {"q": 1, "k": 2, "v": 3, "out": 4, "lse": 5, "mask": 6, "alibi_slopes": 7, "sinks": 8, "workspace": 16}
+PARAMS = 17
+#: Last word of a buffer's descriptor: raw access, checked against its size in bytes.
+FORMATS = {"gfx1100": 0x31014000, "gfx1201": 0x31004000}
+
+
+@lru_cache
+def report() -> Any:
+    """scripts/radeon-report as a module."""
+    loader = SourceFileLoader("radeon_report", str(ROOT / "scripts" / "radeon-report"))
+    spec = importlib.util.spec_from_loader("radeon_report", loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["radeon_report"] = module
+    loader.exec_module(module)
+    return module
+
+
+@lru_cache
+def compiler() -> Any:
+    """The report's compiler, in a folder that stays."""
+    folder = report().VKSTAT / "modules"
+    report().run([ROOT / "scripts" / "setup-vkstat"])
+    folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():  # of other sources
+        old.unlink()
+    return report().Compiler(folder)
+
+
+def machine_code(isa: str) -> list[int]:
+    """The words behind the instructions of a listing. Equal instructions in a row are listed once."""
+    words: list[int] = []
+    last: list[int] = []
+    for line in isa.splitlines():
+        if repeated := re.search(r"then repeated (\d+) times", line):
+            words += last * int(repeated.group(1))
+        elif line[:1].isspace() and (found := re.search(r";((?: [0-9a-f]{8})+)\s*$", line)):
+            last = [int(word, 16) for word in found.group(1).split()]
+            words += last
+    return words
+
+
+def bindings_of(module: Path) -> list[int]:
+    """The bindings that a SPIR-V module declares, ascending: descriptors lie in this order."""
+    words = struct.unpack(f"<{module.stat().st_size // 4}I", module.read_bytes())
+    found, at = set(), 5
+    while at < len(words):
+        if words[at] & 0xFFFF == 71 and words[at + 2] == 33:  # OpDecorate Binding
+            found.add(words[at + 3])
+        at += words[at] >> 16
+    return sorted(found)
+
+
+class Code:
+    """Machine code for the emulator's engine."""
+
+    def __init__(self, words: list[int], target: str, lds: int):
+        words = [0xB0010000 | UPPER_HALF if word == DRIVERS_UPPER_HALF else word for word in words]
+        code = struct.pack(f"<{len(words)}I", *words)
+        self.target, self.arch, self.lds = target, target_arch(target), lds
+        self.image = Mem(len(code) + 4096)
+        self.image.write(256, code)
+        self.base, self.text_lo, self.text_hi = self.image.addr, 256, 256 + len(code)
+        self.writable: list[tuple[int, int]] = []
+        self.symbols = {"main": (256, len(code), 2)}
+        self.kernels: dict[str, Kernel] = {}
+        self.engine = Engine(self)
+
+    def symbol_at(self, pc: int) -> str:
+        """Where the program counter is."""
+        return f"main+{pc - self.base - 256:#x}"
+
+    def run(
+        self, wave: int, threads: int, groups: int, registers: list[int], buffers: list[Any], **options: Any
+    ) -> Any:
+        """`registers`: the first scalar ones; behind them follow the workgroup and the place of the wave in it."""
+        size = 4 * len(registers)
+        kernel = Kernel(
+            "main", 0, {".args": [{".value_kind": "by_value", ".offset": 0, ".size": size}]}, entry=self.base,
+            lds=self.lds, kernarg=size, rsrc1=3 << 16, rsrc2=len(registers) << 1 | 1 << 7 | 1 << 10,
+            props=(wave == 32) << 10, preload=len(registers),
+        )  # fmt: skip
+        words = struct.pack(f"<{len(registers)}I", *registers)
+        return self.engine.run(kernel, (groups,), (threads,), [words], buffers=buffers, **options)
+
+
+@lru_cache(maxsize=64)
+def load(gpu: str, module: str, constants: tuple[int, ...]) -> tuple[Code, list[int]]:
+    """A kernel's machine code and its bindings."""
+    kernel = report().Kernel(module, list(constants))
+    folder = compiler().folder
+    result = compiler().compile(gpu, kernel, "--out", str(folder))
+    (isa,) = folder.glob(f"{module}.spv.{gpu}.isa")
+    words = machine_code(isa.read_text())
+    isa.unlink()
+    brief = result["brief"]
+    assert 4 * len(words) == brief["code"], "the listing is not the code"
+    assert brief["scratch"] == 0, f"{module} uses scratch memory"
+    return Code(words, TARGETS[gpu], brief["lds"]), bindings_of(folder / f"{module}.spv")
+
+
+@dataclass
+class Region:
+    """A buffer, for the emulator's checks."""
+
+    address: int
+    nbytes: int
+    writable: bool
+
+
+class Arena:
+    """Memory at addresses that begin with UPPER_HALF."""
+
+    SIZE = 1 << 28
+
+    def __init__(self) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mmap.restype = ctypes.c_void_p
+        libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+        read_write, private_anonymous_there = 3, 0x100022
+        wanted = UPPER_HALF << 32 | 1 << 20
+        self.base = libc.mmap(wanted, self.SIZE, read_write, private_anonymous_there, -1, 0)
+        assert self.base == wanted, "the addresses are taken"
+        self.used = 0
+        self.regions: list[Region] = []
+
+    def clear(self) -> None:
+        """Forgets all buffers."""
+        self.used, self.regions = 0, []
+
+    def add(self, data: bytes, writable: bool = False) -> Region:
+        """A new buffer."""
+        region = Region(self.base + self.used, len(data), writable)
+        self.used += (len(data) + 511) // 256 * 256
+        assert self.used <= self.SIZE, "too little memory"
+        ctypes.memmove(region.address, data, len(data))
+        self.regions.append(region)
+        return region
+
+
+arena = lru_cache(Arena)
+
+
+class Launch:
+    """The memory of one call: tensors, parameters, descriptors."""
+
+    def __init__(self, gpu: str, tensors: dict[str, Array | None], params: Any):
+        self.gpu, self.params = gpu, params
+        arena().clear()
+        self.ranges: dict[int, Region] = {}
+        self.outputs: list[tuple[Array, Region]] = []
+        bases: dict[int, Region] = {}
+        for name, array in tensors.items():
+            if array is None:
+                continue
+            writable = name in ("out", "lse")
+            if id(array.base) not in bases:
+                padding = bytes(-array.base.nbytes % 16)  # masks of bytes are read as words
+                bases[id(array.base)] = arena().add(array.base.tobytes() + padding, writable)
+            region = self.ranges[BINDINGS[name]] = bases[id(array.base)]
+            if writable:
+                self.outputs.append((array, region))
+            start = array.data.__array_interface__["data"][0] - array.base.__array_interface__["data"][0]
+            getattr(params, "out_" if name == "out" else name).offset = start // array.data.itemsize
+
+    def add(self, binding: int, size: int) -> None:
+        """A plain range of NaNs."""
+        if size:
+            self.ranges[binding] = arena().add(b"\xff" * size, True)
+
+    def run(self, kernel: dict[str, Any], **options: Any) -> Any:
+        """One pass of a plan."""
+        constants = kernel["constants"]
+        code, bindings = load(self.gpu, kernel["module"], tuple(constants))
+        self.ranges[PARAMS] = arena().add(bytes(self.params))
+        words: list[int] = []
+        for binding in bindings:
+            if binding not in self.ranges:  # declared, and not used with these constants
+                self.ranges[binding] = arena().add(bytes(256))
+            region = self.ranges[binding]
+            words += [region.address & 0xFFFFFFFF, region.address >> 32, region.nbytes, FORMATS[TARGETS[self.gpu]]]
+        descriptors = arena().add(struct.pack(f"<{len(words)}I", *words))
+        first_task = 0
+        return code.run(
+            constants[0], constants[1], kernel["tasks"], [descriptors.address & 0xFFFFFFFF, first_task],
+            arena().regions, **options,
+        )  # fmt: skip
+
+    def read_back(self) -> None:
+        """Device memory into the arrays that the kernels write."""
+        for array, region in self.outputs:
+            data = ctypes.string_at(region.address, array.base.nbytes)
+            array.base[...] = np.frombuffer(data, array.base.dtype).reshape(array.base.shape)
+
+
+def run_forward(inputs: Inputs, gpu: str, scalar: bool = False, **options: Any) -> tuple[dict[str, Array], list[str]]:
+    """out and lse of a case, and the modules that made them. scalar: without matrix units."""
+    case = inputs.case
+    out = place((*inputs.leading, case.q[-2], case.v[-1]), case.dtype, replace(case.layouts()[0], expand=()))
+    lse = place(out.shape[:-1], "float32", LAYOUTS["contiguous"])
+    outputs = {"out": out, "lse": lse}
+    modules: list[str] = []
+    for tensors, batch_offset in slices(inputs, outputs):
+        params = _structure("kernels/attention_params.h", "AttentionParams")()
+        features = fill_params(params, inputs, tensors, batch_offset) | 256
+        mask = "none" if not case.mask else "element" if case.mask == "same" else case.mask
+        mask = mask if mask in MASK_TYPES else "none"
+        wide = all(array is not None and is_wide(array) for array in (tensors[name] for name in ("q", "k", "v", "out")))
+        sizes = [params.batch, params.heads_q, params.heads_kv, params.seq_q, params.seq_k, params.head_dim_qk]
+        words = ["scalar" if scalar else "forward", case.dtype, *sizes, params.head_dim_v, features, mask, int(wide)]
+        plan = compiler().plan(gpu, " ".join(map(str, words)))
+        params.splits, params.split_keys = plan["splits"], plan["split_keys"]
+        launch = Launch(gpu, tensors, params)
+        launch.add(BINDINGS["workspace"], plan["workspace_bytes"])
+        for kernel in plan["passes"]:
+            launch.run(kernel, **options)
+            modules.append(kernel["module"])
+        launch.read_back()
+    return outputs, modules
