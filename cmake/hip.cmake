@@ -1,63 +1,139 @@
-# Device code of the HIP back end: compiled by a plain clang (19 or newer, with lld) for each architecture, without ROCm
-# and without HIP's headers. Debian: apt-get install clang-19 lld-19.
+# aule_add_hip(TARGET): compiles the device code of the HIP back end, packs it and embeds it in TARGET.
 #
-# aule_hip_code_objects builds <build>/hip/<kernel>.<type>.<head sizes>.<architecture>.co
-option(AULE_HIP "Compile the HIP kernels (needs clang 19 or newer and lld)" OFF)
-set(AULE_HIP_TARGETS gfx90a gfx942 gfx1030 gfx1100 gfx1101 gfx1102 gfx1103 gfx1150 gfx1151 gfx1200 gfx1201
-    CACHE STRING "AMD architectures to compile for")
-set(AULE_HIP_HEAD_DIMS 32,32 64,64 96,96 128,128 192,128 256,256 576,512
-    CACHE STRING "Padded head sizes, head_dim_qk,head_dim_v")
-if(NOT AULE_HIP)
-  return()
-endif()
+# The compiler is a plain clang (19 or newer, with lld): no ROCm, no HIP headers. Debian: apt-get install clang-19 lld-19.
+# src/hip/variants.def says what is compiled. The code objects of a target are packed into one xz file: they are alike, so
+# together they take a sixth of their size. Compilations go through the C++ compiler's launcher (ccache), if there is one.
+set(AULE_HIP AUTO CACHE STRING "The HIP back end (AMD GPUs): ON, OFF, or AUTO (ON where clang 19 or newer and lld are)")
+set(AULE_HIP_ARCHITECTURES "" CACHE STRING "Architectures of src/hip/variants.def to compile for; empty: all")
+set(aule_hip_variants ${PROJECT_SOURCE_DIR}/src/hip/variants.def)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${aule_hip_variants})
 
-find_program(AULE_HIP_CLANG NAMES clang-19 clang-20 clang-21 clang DOC "Compiler of the HIP kernels")
-if(NOT AULE_HIP_CLANG)
-  message(FATAL_ERROR "AULE_HIP is on, but no clang was found. Install clang 19 or newer with lld (Debian: clang-19 "
-                      "lld-19), set AULE_HIP_CLANG, or configure with -DAULE_HIP=OFF.")
-endif()
-set(aule_hip_flags -x hip -std=c++20 --cuda-device-only -nogpuinc -nogpulib --no-gpu-bundle-output -O3
-    -I${PROJECT_SOURCE_DIR}/src)
-# Fails here, and not in the middle of a build, where the compiler has no AMDGPU target or no linker for it.
-set(aule_hip_probe ${PROJECT_BINARY_DIR}/hip/probe.hip)
-file(WRITE ${aule_hip_probe} "extern \"C\" __attribute__((global)) void probe() {}\n")
-execute_process(COMMAND ${AULE_HIP_CLANG} ${aule_hip_flags} --offload-arch=gfx942 ${aule_hip_probe} -o ${aule_hip_probe}.co
-                RESULT_VARIABLE aule_hip_failed ERROR_VARIABLE aule_hip_error)
-if(aule_hip_failed)
-  message(FATAL_ERROR "${AULE_HIP_CLANG} does not compile for gfx942 (lld-19 installed?):\n${aule_hip_error}")
-endif()
-
-file(GLOB aule_hip_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/hip/kernels/*.h
-     ${PROJECT_SOURCE_DIR}/src/kernels/*.h)
-set(AULE_HIP_CODE_OBJECTS "")
-
-# aule_hip_code_object(kernel element target name [definitions...])
-function(aule_hip_code_object kernel element target name)
-  set(output ${PROJECT_BINARY_DIR}/hip/${name}.${target}.co)
-  set(source ${PROJECT_SOURCE_DIR}/src/hip/kernels/${kernel}.hip)
-  add_custom_command(
-    OUTPUT ${output}
-    COMMAND ${AULE_HIP_CLANG} ${aule_hip_flags} --offload-arch=${target} -DAULE_ELEMENT=${element} ${ARGN} ${source} -o ${output}
-    DEPENDS ${source} ${aule_hip_headers}
-    COMMENT "HIP ${name} for ${target}" VERBATIM)
-  set(AULE_HIP_CODE_OBJECTS ${AULE_HIP_CODE_OBJECTS} ${output} PARENT_SCOPE)
+# aule_hip_lines(kind result): the arguments of each AULE_HIP_<kind>(...) line, as "a/b/c".
+function(aule_hip_lines kind result)
+  file(STRINGS ${aule_hip_variants} lines REGEX "^AULE_HIP_${kind}\\(")
+  list(TRANSFORM lines REPLACE "^[A-Z_]+\\((.*)\\)$" "\\1")
+  list(TRANSFORM lines REPLACE ", *" "/")
+  set(${result} ${lines} PARENT_SCOPE)
 endfunction()
 
-foreach(target IN LISTS AULE_HIP_TARGETS)
-  foreach(element half bfloat float)
-    aule_hip_code_object(attention_combine ${element} ${target} combine.${element})
-    aule_hip_code_object(attention_delta ${element} ${target} delta.${element})
-    foreach(pair IN LISTS AULE_HIP_HEAD_DIMS)
-      string(REPLACE "," ";" sizes ${pair})
+aule_hip_lines(TARGET aule_hip_targets)
+list(TRANSFORM aule_hip_targets REPLACE "/.*" "")
+if(AULE_HIP_ARCHITECTURES)
+  foreach(wanted IN LISTS AULE_HIP_ARCHITECTURES)
+    if(NOT wanted IN_LIST aule_hip_targets)
+      message(FATAL_ERROR "AULE_HIP_ARCHITECTURES: expected some of ${aule_hip_targets}, got ${wanted}")
+    endif()
+  endforeach()
+  set(aule_hip_targets ${AULE_HIP_ARCHITECTURES})
+endif()
+
+set(aule_hip_flags -x hip -std=c++20 --cuda-device-only -nogpuinc -nogpulib --no-gpu-bundle-output -O3 -Wall -Wextra -Werror)
+
+# Sets `result` to why there is no HIP back end, or to nothing. Asks the compiler now, and not in the middle of a build.
+function(aule_hip_obstacle result)
+  set(${result} "" PARENT_SCOPE)
+  if(WIN32 OR APPLE)
+    set(${result} "it is built for Linux only" PARENT_SCOPE)
+    return()
+  endif()
+  find_program(AULE_HIP_CLANG NAMES clang-19 clang-20 clang-21 clang DOC "Compiler of the HIP kernels")
+  if(NOT AULE_HIP_CLANG)
+    set(${result} "no clang was found (Debian: apt-get install clang-19 lld-19; or set AULE_HIP_CLANG)" PARENT_SCOPE)
+    return()
+  endif()
+  file(TIMESTAMP ${AULE_HIP_CLANG} stamp)
+  set(question "${AULE_HIP_CLANG} ${stamp} ${aule_hip_targets}")
+  if(AULE_HIP_PROBED STREQUAL question)
+    return()
+  endif()
+  foreach(target IN LISTS aule_hip_targets)
+    set(probe ${PROJECT_BINARY_DIR}/hip/probe.hip)
+    file(WRITE ${probe} "extern \"C\" __attribute__((global)) void probe() {}\n")
+    execute_process(COMMAND ${AULE_HIP_CLANG} ${aule_hip_flags} --offload-arch=${target} -c ${probe} -o ${probe}.o
+                    RESULT_VARIABLE failed ERROR_VARIABLE error)
+    if(failed)
+      set(${result} "${AULE_HIP_CLANG} does not compile for ${target} (is lld of the same version there?): ${error}" PARENT_SCOPE)
+      return()
+    endif()
+  endforeach()
+  set(AULE_HIP_PROBED "${question}" CACHE INTERNAL "What the HIP compiler was asked for last, with success")
+endfunction()
+
+if(AULE_HIP)
+  aule_hip_obstacle(aule_hip_reason)
+  if(aule_hip_reason AND AULE_HIP STREQUAL "AUTO")
+    message(STATUS "No HIP back end: ${aule_hip_reason}")
+    set(AULE_HIP OFF)
+  elseif(aule_hip_reason)
+    message(FATAL_ERROR "AULE_HIP is on, but ${aule_hip_reason}")
+  endif()
+endif()
+
+# aule_hip_code_object(list name source target definitions...): compiles one, and appends its file to `list`.
+function(aule_hip_code_object list name source target)
+  set(output ${PROJECT_BINARY_DIR}/hip/${target}/${name}.co)
+  set(path ${PROJECT_SOURCE_DIR}/src/hip/kernels/${source}.hip)
+  add_custom_command(
+    OUTPUT ${output}
+    COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${AULE_HIP_CLANG} ${aule_hip_flags} -I${PROJECT_SOURCE_DIR}/src
+      --offload-arch=${target} ${ARGN} -MD -MF ${output}.d -MT ${output} -c ${path} -o ${output}
+    DEPENDS ${path} DEPFILE ${output}.d COMMENT "HIP ${name} for ${target}" VERBATIM)
+  set(${list} ${${list}} ${output} PARENT_SCOPE)
+endfunction()
+
+# The code objects of one target, in the variable aule_hip_objects.
+function(aule_hip_target_objects target)
+  file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/hip/${target})
+  aule_hip_lines(ELEMENT elements)
+  aule_hip_lines(HEAD_DIMS head_dims)
+  aule_hip_lines(LARGEST_BACKWARD largest_backward)
+  set(objects "")
+  foreach(line IN LISTS elements)
+    string(REGEX REPLACE "/.*" "" element ${line})
+    foreach(kernel combine delta)
+      aule_hip_code_object(objects ${kernel}.${element} attention_${kernel} ${target} -DAULE_ELEMENT=${element})
+    endforeach()
+    foreach(pair IN LISTS head_dims)
+      string(REPLACE "/" ";" sizes ${pair})
       list(GET sizes 0 head_dim_qk)
       list(GET sizes 1 head_dim_v)
-      set(definitions -DAULE_HEAD_DIM_QK=${head_dim_qk} -DAULE_HEAD_DIM_V=${head_dim_v})
-      set(suffix ${element}.${head_dim_qk}x${head_dim_v})
-      aule_hip_code_object(attention_forward ${element} ${target} forward.${suffix} ${definitions})
-      if(head_dim_qk LESS_EQUAL 256)
-        aule_hip_code_object(attention_backward ${element} ${target} backward.${suffix} ${definitions})
-      endif()
+      foreach(kernel forward backward)
+        if(kernel STREQUAL backward AND head_dim_qk GREATER largest_backward)
+          continue()
+        endif()
+        aule_hip_code_object(objects ${kernel}.${element}.${head_dim_qk}x${head_dim_v} attention_${kernel} ${target}
+          -DAULE_ELEMENT=${element} -DAULE_HEAD_DIM_QK=${head_dim_qk} -DAULE_HEAD_DIM_V=${head_dim_v})
+      endforeach()
     endforeach()
   endforeach()
-endforeach()
-add_custom_target(aule_hip_code_objects DEPENDS ${AULE_HIP_CODE_OBJECTS})
+  set(aule_hip_objects ${objects} PARENT_SCOPE)
+endfunction()
+
+function(aule_add_hip target)
+  set(out ${PROJECT_BINARY_DIR}/hip)
+  set(packs "")
+  set(arrays "")
+  set(rows "")
+  foreach(architecture IN LISTS aule_hip_targets)
+    aule_hip_target_objects(${architecture})
+    set(pack ${out}/${architecture}.xz)
+    add_custom_command(OUTPUT ${pack} ${pack}.inc
+      COMMAND ${CMAKE_COMMAND} -DOUTPUT=${pack} "-DFILES=${aule_hip_objects}" -P ${PROJECT_SOURCE_DIR}/cmake/pack.cmake
+      DEPENDS ${aule_hip_objects} ${PROJECT_SOURCE_DIR}/cmake/pack.cmake COMMENT "Packing HIP code for ${architecture}" VERBATIM)
+    list(APPEND packs ${pack} ${pack}.inc)
+    string(APPEND arrays "AULE_EMBED(${architecture}, \"${pack}\")\nconst PackedFile kFiles_${architecture}[] = {\n#include \"${pack}.inc\"\n};\n")
+    string(APPEND rows "    {\"${architecture}\", aule_hip_${architecture}, aule_hip_${architecture}_end, kFiles_${architecture}},\n")
+  endforeach()
+  set(AULE_HIP_ARRAYS ${arrays})
+  set(AULE_HIP_ROWS ${rows})
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/hip_code.cpp.in ${out}/hip_code.cpp @ONLY)
+  set_property(SOURCE ${out}/hip_code.cpp PROPERTY OBJECT_DEPENDS ${packs})
+
+  set(xz ${PROJECT_SOURCE_DIR}/third_party/xz)
+  add_library(aule_xz OBJECT ${xz}/xz_crc32.c ${xz}/xz_crc64.c ${xz}/xz_dec_lzma2.c ${xz}/xz_dec_stream.c)
+  target_include_directories(aule_xz SYSTEM PUBLIC ${xz})
+  target_compile_definitions(aule_xz PUBLIC XZ_USE_CRC64 XZ_DEC_SINGLE)
+  set_target_properties(aule_xz PROPERTIES C_VISIBILITY_PRESET hidden)
+  target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:aule_xz> ${CMAKE_DL_LIBS})
+  target_sources(${target} PRIVATE ${out}/hip_code.cpp)
+endfunction()

@@ -21,12 +21,21 @@ using aule::python::to_tensor;
 
 namespace {
 
+/// Where the tensors are: the host's memory, or a GPU's with the stream that the call is queued on.
+void set_place(aule::AttentionOptions& options, int memory, int device, std::uintptr_t stream) {
+  options.memory = static_cast<aule::MemoryKind>(memory);
+  options.device = device;
+  options.stream = reinterpret_cast<void*>(stream);  // NOLINT(performance-no-int-to-ptr): an integer crosses the border
+}
+
 void attention_forward(nb::handle q, nb::handle k, nb::handle v, nb::handle out, nb::handle lse, nb::handle mask,
                        nb::handle alibi_slopes, nb::handle sinks, int causal, std::int64_t window_left,
                        std::int64_t window_right, std::optional<double> scale, double softcap, double dropout_p,
-                       std::uint64_t dropout_seed, const std::string& backend, int num_threads) {
+                       std::uint64_t dropout_seed, const std::string& backend, int num_threads, int memory, int device,
+                       std::uintptr_t stream) {
   const Rules rules{mask, alibi_slopes, sinks, causal, window_left, window_right, scale, softcap, dropout_p};
   aule::AttentionOptions options = rules.options(backend);
+  set_place(options, memory, device, stream);
   options.dropout_seed = dropout_seed;
   options.num_threads = num_threads;
   const aule::Tensor tensors[] = {to_tensor(q), to_tensor(k), to_tensor(v), to_tensor(out), to_tensor(lse)};
@@ -39,9 +48,10 @@ void attention_backward(nb::handle q, nb::handle k, nb::handle v, nb::handle out
                         nb::handle dsinks, nb::handle mask, nb::handle alibi_slopes, nb::handle sinks, int causal,
                         std::int64_t window_left, std::int64_t window_right, std::optional<double> scale,
                         double softcap, double dropout_p, std::uint64_t dropout_seed, const std::string& backend,
-                        int num_threads) {
+                        int num_threads, int memory, int device, std::uintptr_t stream) {
   const Rules rules{mask, alibi_slopes, sinks, causal, window_left, window_right, scale, softcap, dropout_p};
   aule::AttentionOptions options = rules.options(backend);
+  set_place(options, memory, device, stream);
   options.dropout_seed = dropout_seed;
   options.num_threads = num_threads;
   const aule::BackwardInputs inputs{to_tensor(out), to_tensor(lse), to_tensor(dout), to_tensor(dlse)};
@@ -72,12 +82,22 @@ bool attention_quick(nb::handle q, nb::handle k, nb::handle v, nb::handle out, b
 std::string explain(nb::handle q, nb::handle k, nb::handle v, nb::handle mask, nb::handle alibi_slopes,
                     nb::handle sinks, int causal, std::int64_t window_left, std::int64_t window_right,
                     std::optional<double> scale, double softcap, double dropout_p, const std::string& backend,
-                    bool backward, const std::string& profile) {
+                    bool backward, const std::string& profile, int memory, int device) {
   const Rules rules{mask, alibi_slopes, sinks, causal, window_left, window_right, scale, softcap, dropout_p};
   const aule::Pass pass = backward ? aule::Pass::kBackward : aule::Pass::kForward;
   const aule::Tensor tensors[] = {to_tensor(q), to_tensor(k), to_tensor(v)};
-  if (profile.empty()) return aule::explain(tensors[0], tensors[1], tensors[2], rules.options(backend), pass);
-  return aule::explain_profile(profile, tensors[0], tensors[1], tensors[2], rules.options(backend), pass);
+  aule::AttentionOptions options = rules.options(backend);
+  set_place(options, memory, device, 0);
+  if (profile.empty()) return aule::explain(tensors[0], tensors[1], tensors[2], options, pass);
+  return aule::explain_profile(profile, tensors[0], tensors[1], tensors[2], options, pass);
+}
+
+/// Why no back end runs a call of these sizes and types in that memory; "" where one does.
+std::string rejection(nb::handle q, nb::handle k, nb::handle v, bool backward, int memory, int device) {
+  aule::AttentionOptions options;
+  set_place(options, memory, device, 0);
+  const aule::Pass pass = backward ? aule::Pass::kBackward : aule::Pass::kForward;
+  return aule::rejection(to_tensor(q), to_tensor(k), to_tensor(v), options, pass);
 }
 
 using Rows = std::vector<std::tuple<std::string, std::string, std::string>>;
@@ -148,14 +168,17 @@ NB_MODULE(_core, module) {
   using namespace nb::literals;
   module.def("attention_forward", &attention_forward, "q"_a, "k"_a, "v"_a, "out"_a, "lse"_a.none(), "mask"_a.none(),
              "alibi_slopes"_a.none(), "sinks"_a.none(), "causal"_a, "window_left"_a, "window_right"_a, "scale"_a.none(),
-             "softcap"_a, "dropout_p"_a, "dropout_seed"_a, "backend"_a, "num_threads"_a);
+             "softcap"_a, "dropout_p"_a, "dropout_seed"_a, "backend"_a, "num_threads"_a, "memory"_a = 0, "device"_a = 0,
+             "stream"_a = 0);
   module.def("attention_backward", &attention_backward, "q"_a, "k"_a, "v"_a, "out"_a, "lse"_a, "dout"_a,
              "dlse"_a.none(), "dq"_a.none(), "dk"_a.none(), "dv"_a.none(), "dmask"_a.none(), "dsinks"_a.none(),
              "mask"_a.none(), "alibi_slopes"_a.none(), "sinks"_a.none(), "causal"_a, "window_left"_a, "window_right"_a,
-             "scale"_a.none(), "softcap"_a, "dropout_p"_a, "dropout_seed"_a, "backend"_a, "num_threads"_a);
+             "scale"_a.none(), "softcap"_a, "dropout_p"_a, "dropout_seed"_a, "backend"_a, "num_threads"_a,
+             "memory"_a = 0, "device"_a = 0, "stream"_a = 0);
   module.def("explain", &explain, "q"_a, "k"_a, "v"_a, "mask"_a.none(), "alibi_slopes"_a.none(), "sinks"_a.none(),
              "causal"_a, "window_left"_a, "window_right"_a, "scale"_a.none(), "softcap"_a, "dropout_p"_a, "backend"_a,
-             "backward"_a, "profile"_a = "");
+             "backward"_a, "profile"_a = "", "memory"_a = 0, "device"_a = 0);
+  module.def("rejection", &rejection, "q"_a, "k"_a, "v"_a, "backward"_a, "memory"_a, "device"_a);
   module.def("device_profiles", &aule::device_profiles);
   module.def("attention_quick", &attention_quick, "q"_a, "k"_a, "v"_a, "out"_a, "is_causal"_a, "scale"_a.none(),
              "enable_gqa"_a);

@@ -42,6 +42,11 @@ typedef enum aule_causal {
   AULE_CAUSAL_BOTTOM_RIGHT = 2 /* query i sees keys 0..i + seq_k - seq_q */
 } aule_causal;
 
+typedef enum aule_memory {
+  AULE_MEMORY_HOST = 0,
+  AULE_MEMORY_HIP = 1 /* an AMD GPU's: addresses of the HIP runtime */
+} aule_memory;
+
 typedef enum aule_pass { AULE_FORWARD = 0, AULE_BACKWARD = 1 } aule_pass;
 
 typedef struct aule_tensor {
@@ -69,10 +74,30 @@ typedef struct aule_options {
   const aule_tensor* alibi_slopes; /* float32 (heads_q) or (batch, heads_q) */
   const aule_tensor* sinks;        /* float32 (heads_q) */
   const char* backend;             /* "cpu", "reference"; NULL or "": the library chooses */
+  int32_t memory; /* aule_memory of all tensors of the call; on a GPU calls return before they are done */
+  int32_t device; /* AULE_MEMORY_HIP: the runtime's number of the GPU that has the memory */
+  void* stream;   /* AULE_MEMORY_HIP: a hipStream_t of that GPU, on which the call is queued */
 } aule_options;
 
 #define AULE_OPTIONS_INIT \
-  {sizeof(aule_options), AULE_CAUSAL_NONE, 0, -1, -1, 0, 0, 0.0, 0.0, 0.0, 0, NULL, NULL, NULL, NULL}
+  {sizeof(aule_options),  \
+   AULE_CAUSAL_NONE,      \
+   0,                     \
+   -1,                    \
+   -1,                    \
+   0,                     \
+   0,                     \
+   0.0,                   \
+   0.0,                   \
+   0.0,                   \
+   0,                     \
+   NULL,                  \
+   NULL,                  \
+   NULL,                  \
+   NULL,                  \
+   AULE_MEMORY_HOST,      \
+   0,                     \
+   NULL}
 
 /* What backward reads beside q, k, v. */
 typedef struct aule_backward_inputs {

@@ -73,6 +73,12 @@ enum class Causal : std::uint8_t {
   kBottomRight = 2,  ///< query i sees keys 0..i + seq_k - seq_q (the KV-cache kind)
 };
 
+/// Where the tensors of a call lie.
+enum class MemoryKind : std::uint8_t {
+  kHost = 0,
+  kHip = 1,  ///< memory of an AMD GPU: addresses of the HIP runtime, such as those of PyTorch-ROCm's tensors
+};
+
 /// Everything about a call that is not Q, K, V or an output. The order of the rules on a score is:
 ///   s = scale * dot(q, k);  s = softcap * tanh(s / softcap);  s += mask + alibi;  hidden -> -inf;
 ///   p = exp(s) / (sum exp(s) + exp(sink));  dropout on p.
@@ -92,6 +98,11 @@ struct AttentionOptions {
   Tensor sinks;                   ///< float32 (heads_q): a logit that only joins the denominator
   std::string_view backend = {};  ///< "cpu", "reference", ...; empty chooses
   int num_threads = 0;            ///< CPU threads, at most 1024; 0 is the library's default
+  /// Of all tensors of the call, outputs included. Calls on a GPU's memory are queued on `stream` and return before
+  /// they are done.
+  MemoryKind memory = MemoryKind::kHost;
+  int device = 0;          ///< kHip: the runtime's number of the GPU that has the memory
+  void* stream = nullptr;  ///< kHip: a hipStream_t of that GPU
 };
 
 /// out = softmax(...) v, FlashAttention-2 (Dao 2023, algorithm 1): memory is linear in the sequence.

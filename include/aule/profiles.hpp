@@ -12,8 +12,13 @@ namespace aule {
 /// Back ends of this build that have no device on this machine, and why: `details`. Their names of devices are empty.
 AULE_API std::vector<DeviceDescription> unavailable_backends();
 
-/// Every Vulkan device that the machine's drivers show, in the order of their numbers (AULE_DEVICE, `device`), with kind,
-/// driver, UUID and, where it is so, why it cannot be used. Empty without a loader: unavailable_backends() says why.
+/// Why no back end runs such a call, as text; empty where one does.
+AULE_API std::string rejection(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options = {},
+                               Pass pass = Pass::kForward);
+
+/// Every Vulkan device that the machine's drivers show, in the order of their numbers (AULE_DEVICE, `device`), with
+/// kind, driver, UUID and, where it is so, why it cannot be used. Empty without a loader: unavailable_backends() says
+/// why.
 AULE_API std::vector<DeviceDescription> vulkan_devices();
 
 /// Names of the recorded devices: "rx7900xtx", "h100", ... Empty where the library was built without Vulkan.

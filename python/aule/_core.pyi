@@ -15,7 +15,8 @@ class DeviceLost(Error): ...
 
 def attention_forward(*arguments: Any) -> None:
     """aule::attention_forward: q, k, v, out, lse, mask, alibi_slopes, sinks (tensors or None), causal, window_left,
-    window_right, scale, softcap, dropout_p, dropout_seed, backend, num_threads."""
+    window_right, scale, softcap, dropout_p, dropout_seed, backend, num_threads, and for tensors in a GPU's memory
+    (tuples): memory (1: HIP), device, stream (the handle as a number)."""
 
 def attention_backward(*arguments: Any) -> None:
     """aule::attention_backward: q, k, v, out, lse, dout, dlse, dq, dk, dv, dmask, dsinks, then as attention_forward
@@ -23,7 +24,10 @@ def attention_backward(*arguments: Any) -> None:
 
 def explain(*arguments: Any) -> str:
     """aule::explain: q, k, v, mask, alibi_slopes, sinks, causal, window_left, window_right, scale, softcap, dropout_p,
-    backend, backward, profile (a name of device_profiles(); "": this machine)."""
+    backend, backward, profile (a name of device_profiles(); "": this machine), memory, device."""
+
+def rejection(q: Any, k: Any, v: Any, backward: bool, memory: int, device: int) -> str:
+    """Why no back end runs a call of these sizes and types in that memory; "" where one does."""
 
 def device_profiles() -> list[str]:
     """Recorded GPUs that explain knows."""

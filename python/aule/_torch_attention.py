@@ -20,6 +20,7 @@ from . import _composite, _core
 from ._errors import Unsupported
 from ._rules import NONE, TOP_LEFT, Rules, check_sizes, read_rules
 from ._torch_arguments import as_float32, autocast, check_tensors, read_causal_bias, regular, resolved
+from ._torch_devices import OPERATOR_DEVICES, device_reason, place_of
 from ._torch_ops import DTYPE_CODES, HAS_EXCHANGE, DirectAttention, draw_seed, forward, is_eager, seed_value
 
 #: aule::kMaxRank
@@ -37,13 +38,15 @@ def pytorch_reason(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | Non
     if max(query.ndim, key.ndim, value.ndim) > MAX_RANK:
         return f"more than {MAX_RANK} dimensions"
     if torch.compiler.is_compiling():
-        return None if query.device.type in ("cpu", "meta") else f"device '{query.device.type}' has no back end here"
+        known = query.device.type in ("meta", *OPERATOR_DEVICES)
+        return None if known else f"device '{query.device.type}' has no back end here"
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return "a functorch transform is active (vmap, grad, vjp, jvp, ...)"
     if query.is_nested or key.is_nested or value.is_nested:
         return "nested tensors"
-    if query.device.type not in ("cpu", "meta"):
-        return f"device '{query.device.type}' has no back end here"
+    reason = device_reason(query, key, value, mask)
+    if reason is not None:
+        return reason
     if forward_ad._current_level >= 0 and any(_is_dual(tensor) for tensor in (query, key, value, mask)):
         return "forward-mode derivatives"
     if not torch._C._get_flash_sdp_enabled():
@@ -100,7 +103,8 @@ def quick(query: Any, key: Any, value: Any, is_causal: Any, scale: Any, enable_g
     if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad):
         return None
     if (
-        (is_causal is not True and is_causal is not False)
+        not query.is_cpu
+        or (is_causal is not True and is_causal is not False)
         or (enable_gqa is not True and enable_gqa is not False)
         or (scale is not None and type(scale) is not float)
         or torch._C._len_torch_dispatch_stack() > 0
@@ -173,4 +177,5 @@ def explain(
         None if t is None else (0, DTYPE_CODES[t.dtype], tuple(t.shape) or (1,), tuple(t.stride()) or (1,))
         for t in tensors
     ]
-    return _core.explain(*sizes, *rules, backend, backward)
+    memory, device, _ = place_of(query) if query.device.type in OPERATOR_DEVICES else (0, 0, 0)
+    return _core.explain(*sizes, *rules, backend, backward, "", memory, device)

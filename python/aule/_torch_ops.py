@@ -6,6 +6,7 @@ eager tensors without the dispatcher's round trip. Both have one gradient, `_gra
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from . import _composite, _core
 from ._errors import Unsupported
 from ._rules import Rules
 from ._torch_arguments import resolved
+from ._torch_devices import HOST_PLACE, OPERATOR_DEVICES, place_of
 
 #: aule::DType
 DTYPE_CODES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3, torch.bool: 4}
@@ -32,7 +34,12 @@ def _describe_by_itself(tensor: Tensor | None) -> Any:
 
 #: PyTorch 2.10 and newer let the core read a tensor by itself, ten times as fast.
 HAS_EXCHANGE = hasattr(Tensor, "__dlpack_c_exchange_api__")
-_describe = _describe_by_itself if HAS_EXCHANGE else _describe_by_tuple
+_describe_on_host = _describe_by_itself if HAS_EXCHANGE else _describe_by_tuple
+
+
+def _describe(place: tuple[int, int, int], *tensors: Tensor | None) -> Iterator[Any]:
+    """Tensors as the core takes them; it looks into objects in host memory only."""
+    return map(_describe_on_host if place is HOST_PLACE else _describe_by_tuple, tensors)
 
 
 def _empty_out(query: Tensor, value: Tensor) -> Tensor:
@@ -53,10 +60,9 @@ def forward(
 ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
     out = _empty_out(query, value)
     lse = query.new_empty(query.shape[:-1], dtype=_wide(query.dtype)) if want_lse else None
-    _core.attention_forward(
-        _describe(query), _describe(key), _describe(value), _describe(out), _describe(lse), _describe(mask),
-        _describe(alibi), _describe(sinks), *rules, seed, backend, 0,
-    )  # fmt: skip
+    place = place_of(query)
+    tensors = _describe(place, query, key, value, out, lse, mask, alibi, sinks)
+    _core.attention_forward(*tensors, *rules, seed, backend, 0, *place)
     return out, lse
 
 
@@ -68,13 +74,13 @@ def _backward(
     query, key, value, mask, alibi, sinks, out, lse = saved
     assert query is not None and key is not None and value is not None
     dq, dk, dv = (torch.empty_like(t) if w else None for t, w in zip((query, key, value), wanted, strict=False))
-    dmask = torch.empty(mask.shape, dtype=_wide(query.dtype)) if wanted[3] and mask is not None else None
+    dmask = mask.new_empty(mask.shape, dtype=_wide(query.dtype)) if wanted[3] and mask is not None else None
     dsinks = torch.empty_like(sinks) if wanted[4] and sinks is not None else None
-    _core.attention_backward(
-        _describe(query), _describe(key), _describe(value), _describe(out), _describe(lse), _describe(dout),
-        _describe(dlse), _describe(dq), _describe(dk), _describe(dv), _describe(dmask), _describe(dsinks),
-        _describe(mask), _describe(alibi), _describe(sinks), *rules, seed, backend, 0,
+    place = place_of(query)
+    tensors = _describe(
+        place, query, key, value, out, lse, dout, dlse, dq, dk, dv, dmask, dsinks, mask, alibi, sinks
     )  # fmt: skip
+    _core.attention_backward(*tensors, *rules, seed, backend, 0, *place)
     if dmask is not None and mask is not None:
         dmask = dmask.to(mask.dtype)
     return [dq, dk, dv, dmask, dsinks]
@@ -86,7 +92,8 @@ def is_eager(tensors: tuple[Tensor | None, ...]) -> bool:
         return False
     for tensor in tensors:
         if tensor is not None and (
-            (type(tensor) is not Tensor and type(tensor) is not torch.nn.Parameter) or tensor.device.type != "cpu"
+            (type(tensor) is not Tensor and type(tensor) is not torch.nn.Parameter)
+            or tensor.device.type not in OPERATOR_DEVICES
         ):
             return False
     return not torch.jit.is_tracing()
@@ -103,7 +110,7 @@ _RULES_SCHEMA = (
 @torch.library.custom_op(
     "aule::attention_forward",
     mutates_args=(),
-    device_types="cpu",
+    device_types=OPERATOR_DEVICES,
     schema="(Tensor query, Tensor key, Tensor value, Tensor? mask, Tensor? alibi_slopes, Tensor? sinks, "
     + _RULES_SCHEMA
     + ") -> (Tensor, Tensor)",
@@ -127,7 +134,7 @@ def _forward_fake(query: Tensor, key: Tensor, value: Tensor, *_: Any) -> tuple[T
 @torch.library.custom_op(
     "aule::attention_backward",
     mutates_args=(),
-    device_types="cpu",
+    device_types=OPERATOR_DEVICES,
     schema="(Tensor dout, Tensor? dlse, Tensor query, Tensor key, Tensor value, Tensor? mask, Tensor? alibi_slopes, "
     "Tensor? sinks, Tensor out, Tensor lse, bool[] wanted, " + _RULES_SCHEMA + ") -> Tensor[]",
 )

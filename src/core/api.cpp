@@ -83,6 +83,10 @@ std::string explain_others(const Dispatcher& dispatcher, const Dispatcher::Choic
 
 }  // namespace
 
+void Backend::fill_zero(const AttentionProblem&, const Tensor&, void*) {
+  throw Error(ErrorCode::kInternal, name() + " has no memory of its own");
+}
+
 std::string explain_problem(const Dispatcher& dispatcher, const AttentionProblem& problem, std::string_view wanted) {
   const Dispatcher::Choice choice = dispatcher.choose(problem, wanted);
   if (choice.backend == nullptr && choice.rejections.empty()) dispatcher.choose_or_throw(problem, wanted);
@@ -137,8 +141,14 @@ void attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const
     const Dispatcher::Choice choice = default_dispatcher().choose_or_throw(call.problem, options.backend);
     // What slices share is summed over them; without any slice it is 0.
     if (call.slices.size() != 1) {
-      if (gradients.dmask.defined() && gradients.dmask.numel() > 0) fill_zero(gradients.dmask);
-      if (gradients.dsinks.defined() && gradients.dsinks.numel() > 0) fill_zero(gradients.dsinks);
+      for (const Tensor* shared : {&gradients.dmask, &gradients.dsinks}) {
+        if (!shared->defined() || shared->numel() == 0) continue;
+        if (options.memory == MemoryKind::kHost) {
+          fill_zero(*shared);
+        } else {
+          choice.backend->fill_zero(call.problem, *shared, options.stream);
+        }
+      }
     }
     for (AttentionArgs& args : call.slices) {
       args.accumulate_shared_gradients = call.slices.size() > 1;

@@ -20,6 +20,18 @@ struct MatrixShape {
   bool operator==(const MatrixShape&) const = default;
 };
 
+/// How subgroups of one size hold the matrices of a shape: measured on the device. vulkan/lane_map.hpp has the classes.
+struct MatrixMap {
+  MatrixShape shape;
+  int subgroup = 0;
+  std::string kind;  ///< LaneMapKind's name
+  /// What each bit of a lane's and of an element's number adds to the place in the accumulator: row | column << 8.
+  std::vector<int> lane_bits, element_bits;
+  int accumulators_in_b = 0;
+  std::vector<int> key_order, swap_distances;
+  bool operator==(const MatrixMap&) const = default;
+};
+
 /// What a GPU's kernels are chosen by.
 struct GpuTraits {
   std::string vendor;        ///< "AMD", "Intel", "Apple", "NVIDIA", "Mesa"
@@ -48,6 +60,7 @@ struct GpuTraits {
   /// As host tensors see the device, where that was recorded: GB/s with packing, and fp32 TFLOPS; 0: it was not.
   double bus_gbps = 0, host_tflops = 0;
   std::vector<MatrixShape> matrix_shapes;
+  std::vector<MatrixMap> matrix_maps;
 };
 
 /// What planning may know of a device: plain data, so that plans are tested on any machine with recorded profiles.
@@ -94,6 +107,8 @@ class Backend {
   virtual std::string name() const = 0;
   virtual const DeviceInfo& device() const = 0;
   virtual std::string details() const = 0;
+  /// Whether it can work on tensors that lie there.
+  virtual bool reaches(MemoryKind memory) const { return memory == MemoryKind::kHost; }
   /// Pure: depends on the problem and device() only. No allocation, no driver.
   virtual PlanResult plan(const AttentionProblem& problem) const = 0;
   /// Why this back end, though it may run the problem, leaves it to the ones behind it unless it is asked for by name;
@@ -109,6 +124,8 @@ class Backend {
   }
   virtual void run_forward(const Plan& plan, const AttentionProblem& problem, const AttentionArgs& args) = 0;
   virtual void run_backward(const Plan& plan, const AttentionProblem& problem, const AttentionArgs& args) = 0;
+  /// Zeroes a tensor in memory that only the back end reaches, on `stream`.
+  virtual void fill_zero(const AttentionProblem& problem, const Tensor& tensor, void* stream);
   /// A device for an AttentionContext; null where the back end computes in host memory, or where it has nothing better
   /// than the back ends behind it and was not `wanted`. Throws Error if it was wanted and cannot.
   virtual std::unique_ptr<ContextDevice> make_context(const std::string& device, bool wanted);

@@ -104,6 +104,13 @@ inline aule::AttentionOptions to_options(const aule_options* given) {
   options.sinks = optional_tensor("sinks", fields.sinks);
   options.num_threads = fields.num_threads;
   if (fields.backend != nullptr) options.backend = fields.backend;
+  if (fields.memory < AULE_MEMORY_HOST || fields.memory > AULE_MEMORY_HIP) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "memory: expected 0 (host) or 1 (HIP), got " + std::to_string(fields.memory));
+  }
+  options.memory = static_cast<aule::MemoryKind>(fields.memory);
+  options.device = fields.device;
+  options.stream = fields.stream;
   return options;
 }
 

@@ -74,6 +74,7 @@ std::string to_string(const AttentionProblem& problem) {
   text += ", scale " + format_number(problem.scale);
   if (problem.has(kFeatureSoftcap)) text += ", softcap " + format_number(problem.softcap);
   if (problem.has(kFeatureDropout)) text += ", dropout_p " + format_number(problem.dropout_p);
+  if (problem.memory == MemoryKind::kHip) text += ", in the memory of HIP device " + std::to_string(problem.device);
   return text;
 }
 
@@ -94,7 +95,8 @@ std::size_t AttentionProblemHash::operator()(const AttentionProblem& problem) co
                                                                                       << 32);
   for (const std::int64_t value :
        {problem.batch, problem.heads_q, problem.heads_kv, problem.seq_q, problem.seq_k, problem.head_dim_qk,
-        problem.head_dim_v, problem.band_lower, problem.band_upper, problem.alibi_offset}) {
+        problem.head_dim_v, problem.band_lower, problem.band_upper, problem.alibi_offset,
+        static_cast<std::int64_t>(problem.memory) << 32 | problem.device}) {
     add(static_cast<std::uint64_t>(value));
   }
   for (const double value : {problem.scale, problem.softcap, problem.dropout_p})

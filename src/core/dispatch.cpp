@@ -1,10 +1,15 @@
 #include "core/dispatch.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <mutex>
 #include <shared_mutex>
 #include <unordered_map>
+
+#ifndef _WIN32
+#include <pthread.h>
+#endif
 
 namespace aule {
 namespace {
@@ -25,10 +30,20 @@ struct KeyHash {
   }
 };
 
+/// How often this process came out of fork(): a child may not have the devices of its parent, so plans are made anew.
+std::atomic<int>& forks() {
+  static std::atomic<int> count{0};
+#ifndef _WIN32
+  [[maybe_unused]] static const int registered = pthread_atfork(nullptr, nullptr, [] { ++count; });
+#endif
+  return count;
+}
+
 }  // namespace
 
 struct Dispatcher::Cache {
   std::shared_mutex mutex;
+  int forks = 0;
   std::unordered_map<Key, Choice, KeyHash> choices;
 };
 
@@ -50,9 +65,11 @@ Dispatcher::~Dispatcher() = default;
 
 Dispatcher::Choice Dispatcher::choose(const AttentionProblem& problem, std::string_view wanted) const {
   Key key{problem, std::string(wanted)};
+  const int now = forks().load(std::memory_order_relaxed);
   {
     const std::shared_lock lock(cache_->mutex);
-    if (const auto found = cache_->choices.find(key); found != cache_->choices.end()) return found->second;
+    const auto found = cache_->choices.find(key);
+    if (found != cache_->choices.end() && cache_->forks == now) return found->second;
   }
   Choice choice;
   const std::string_view first = wanted.empty() ? std::string_view(preferred_) : wanted;
@@ -66,14 +83,20 @@ Dispatcher::Choice Dispatcher::choose(const AttentionProblem& problem, std::stri
   const bool cacheable = problem == problem && (choice.backend != nullptr || !choice.rejections.empty());
   if (!cacheable) return choice;
   const std::unique_lock lock(cache_->mutex);
-  if (cache_->choices.size() >= kMaxCachedPlans) cache_->choices.clear();
+  if (cache_->choices.size() >= kMaxCachedPlans || cache_->forks != now) cache_->choices.clear();
+  cache_->forks = now;
   cache_->choices.insert_or_assign(std::move(key), choice);
   return choice;
 }
 
 /// The back end's plan, or why it has none; `wanted`: it was asked for by name.
 void Dispatcher::try_backend(Choice& choice, Backend& backend, const AttentionProblem& problem, bool wanted) {
-  std::string reason = wanted ? std::string() : backend.avoided(problem);
+  std::string reason;
+  if (!backend.reaches(problem.memory)) {
+    reason = "computes in the host's memory, and the tensors lie in a GPU's";
+  } else if (!wanted && problem.memory == MemoryKind::kHost) {
+    reason = backend.avoided(problem);
+  }
   if (reason.empty()) {
     PlanResult result = backend.plan(problem);
     if (Plan* plan = std::get_if<Plan>(&result)) {
@@ -116,6 +139,9 @@ Dispatcher& default_dispatcher() {
   // Never destroyed: other threads may still be computing while the process exits.
   static Dispatcher& dispatcher = *new Dispatcher(
       {
+#ifdef AULE_HAVE_HIP_BACKEND
+          make_hip_backend(),
+#endif
 #ifdef AULE_HAVE_VULKAN_BACKEND
           make_vulkan_backend(),
 #endif

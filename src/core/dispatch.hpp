@@ -54,6 +54,10 @@ std::shared_ptr<Backend> make_vulkan_backend();
 /// Plans as the Vulkan back end would on a recorded device; runs nothing.
 std::shared_ptr<Backend> make_vulkan_profile_backend(const std::string& profile);
 std::vector<std::string> vulkan_profile_names();
+std::shared_ptr<Backend> make_hip_backend();
+/// Plans as the HIP back end would on a device of that description; runs nothing. Null: it has no kernels for that kind
+/// of device at all.
+std::shared_ptr<Backend> make_hip_profile_backend(const DeviceInfo& device);
 std::vector<DeviceDescription> list_vulkan_devices();
 std::shared_ptr<Backend> make_cpu_backend();
 std::shared_ptr<Backend> make_reference_backend();

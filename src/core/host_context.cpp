@@ -1,5 +1,6 @@
 // A context's device in host memory, and the choice of a device.
 #include <algorithm>
+#include <exception>
 #include <new>
 
 #include "core/checks.hpp"
@@ -63,12 +64,19 @@ std::unique_ptr<ContextDevice> open_context_device(std::string_view given, std::
   const std::string_view name = given.empty() ? std::string_view(default_dispatcher().preferred()) : given;
   std::string names;
   const std::string device_name(wanted_device);
+  std::exception_ptr failure;
   for (const auto& backend : default_dispatcher().backends()) {
     names.append(names.empty() ? "" : ", ").append(backend->name());
     if (!name.empty() && backend->name() != name) continue;
     const bool wanted = !name.empty() || !device_name.empty();
-    if (auto device = backend->make_context(device_name, wanted)) return device;
+    try {
+      if (auto device = backend->make_context(device_name, wanted)) return device;
+    } catch (const Error&) {
+      if (!name.empty()) throw;
+      if (!failure) failure = std::current_exception();  // another back end may have that device
+    }
     if (backend->device().kind != DeviceKind::kCpu) continue;
+    if (failure) std::rethrow_exception(failure);
     if (!device_name.empty()) fail("device", "none on the " + backend->name() + " back end", device_name);
     return std::make_unique<HostContextDevice>(*backend);
   }

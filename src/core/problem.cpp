@@ -240,6 +240,12 @@ void CallBuilder::set_numbers() {
   check_value("dropout_p", options_.dropout_p >= 0 && options_.dropout_p <= 1, "a probability between 0 and 1",
               options_.dropout_p);
   check_value("num_threads", options_.num_threads >= 0, "at least 0", options_.num_threads);
+  if (static_cast<unsigned>(options_.memory) > static_cast<unsigned>(MemoryKind::kHip)) {
+    fail("memory", "0 (host) or 1 (HIP)", std::to_string(static_cast<int>(options_.memory)));
+  }
+  check_value("device", options_.device >= 0, "a number of at least 0", options_.device);
+  problem_.memory = options_.memory;
+  problem_.device = options_.memory == MemoryKind::kHost ? 0 : options_.device;
   problem_.softcap = options_.softcap;
   problem_.dropout_p = options_.dropout_p;
   if (problem_.softcap > 0) problem_.features |= kFeatureSoftcap;
@@ -315,6 +321,7 @@ std::vector<LeadingLoop> CallBuilder::leading_loops() const {
 AttentionArgs CallBuilder::slice_args(const std::vector<LeadingLoop>& loops, std::int64_t slice) const {
   AttentionArgs args;
   args.dropout_seed = options_.dropout_seed;
+  args.stream = options_.stream;
   args.batch_offset = slice * problem_.batch;
   args.num_threads = options_.num_threads > 0 ? std::min(options_.num_threads, kMaxThreads) : num_threads();
   for (std::size_t o = 0; o < operands_.size(); ++o) {

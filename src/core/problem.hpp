@@ -55,6 +55,8 @@ struct AttentionProblem {
   /// ALiBi adds -slope * |i + alibi_offset - j|.
   std::int64_t alibi_offset = 0;
   double scale = 1.0, softcap = 0.0, dropout_p = 0.0;
+  MemoryKind memory = MemoryKind::kHost;  ///< of every tensor
+  int device = 0;                         ///< that has the memory; 0 for the host's
 
   bool has(Feature feature) const { return (features & feature) != 0; }
   std::int64_t group_size() const { return heads_kv == 0 ? 1 : heads_q / heads_kv; }
@@ -93,6 +95,7 @@ struct AttentionArgs {
   /// Batch index of this slice's first batch, so that slices of one call draw different dropout bits.
   std::int64_t batch_offset = 0;
   int num_threads = 1;
+  void* stream = nullptr;  ///< of a GPU's memory: what the call is queued on
 };
 
 /// One call, validated: the problem of a slice and the arguments of every slice. Inputs of up to two leading dimensions

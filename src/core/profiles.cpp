@@ -28,6 +28,17 @@ std::vector<DeviceDescription> unavailable_backends() {
   });
 }
 
+std::string rejection(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options, Pass pass) {
+  return translate_exceptions([&] {
+    const auto choice = default_dispatcher().choose(make_problem(q, k, v, options, pass), options.backend);
+    std::string text;
+    if (choice.backend != nullptr) return text;
+    for (const auto& [name, reason] : choice.rejections)
+      text.append(text.empty() ? "" : "; ").append(name).append(" ").append(reason);
+    return text;
+  });
+}
+
 std::vector<DeviceDescription> vulkan_devices() {
   return translate_exceptions([] { return list_vulkan_devices(); });
 }
@@ -38,8 +49,12 @@ std::string explain_profile(std::string_view profile, const Tensor& q, const Ten
                             const AttentionOptions& options, Pass pass) {
   return translate_exceptions([&] {
     const AttentionProblem problem = make_problem(q, k, v, options, pass);
-    const Dispatcher dispatcher({make_vulkan_profile_backend(std::string(profile))});
-    return explain_problem(dispatcher, problem, {});
+    const std::shared_ptr<Backend> vulkan = make_vulkan_profile_backend(std::string(profile));
+    std::vector<std::shared_ptr<Backend>> backends{vulkan};
+#ifdef AULE_HAVE_HIP_BACKEND
+    if (auto hip = make_hip_profile_backend(vulkan->device())) backends.insert(backends.begin(), std::move(hip));
+#endif
+    return explain_problem(Dispatcher(std::move(backends)), problem, options.backend);
   });
 }
 

@@ -83,6 +83,8 @@ class Device {
   ~Device();
 
   const DeviceInfo& info() const { return physical_.info; }
+  /// What the matrix units' probe found; before anything is planned.
+  void set_matrix_maps(std::vector<MatrixMap> maps) { physical_.info.gpu.matrix_maps = std::move(maps); }
   const PhysicalDevice& physical() const { return physical_; }
   const Instance& instance() const { return *instance_; }
   VkDevice handle() const { return handle_; }

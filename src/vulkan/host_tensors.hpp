@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/packing.hpp"
 #include "core/problem.hpp"
 #include "vulkan/launch.hpp"
 #include "vulkan/memory_path.hpp"
-#include "vulkan/packing.hpp"
 
 namespace aule::vulkan {
 

@@ -5,10 +5,10 @@
 #include <limits>
 #include <vector>
 
+#include "core/packing.hpp"
 #include "vulkan/element.hpp"
 #include "vulkan/host_call.hpp"
 #include "vulkan/host_tensors.hpp"
-#include "vulkan/packing.hpp"
 
 namespace aule::vulkan {
 namespace {

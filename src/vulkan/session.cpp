@@ -5,6 +5,7 @@
 #include "aule/aule.hpp"
 #include "vulkan/cache_file.hpp"
 #include "vulkan/host_call.hpp"
+#include "vulkan/matrix_probe.hpp"
 
 namespace aule::vulkan {
 namespace {
@@ -32,7 +33,9 @@ Rates measure_cpu() {
 }  // namespace
 
 Session::Session(std::shared_ptr<Device> device)
-    : device_(std::move(device)), pipelines_(*device_), tflops_(device_->info().gpu.tflops) {}
+    : device_(std::move(device)), pipelines_(*device_), tflops_(device_->info().gpu.tflops) {
+  device_->set_matrix_maps(find_matrix_maps(*device_, pipelines_));
+}
 
 Session::~Session() { idle_.clear(); }
 

@@ -40,7 +40,8 @@ std::string plan_name(const AttentionProblem& problem, const VulkanConfig& confi
   const char* names[] = {"forward", "decode", "backward"};
   return std::string("vulkan/") + names[static_cast<int>(config.kernel)] + " " + dtype_name(problem.dtype) +
          ", subgroup " + std::to_string(config.tiling.subgroup_size) + ", workgroup " +
-         std::to_string(config.tiling.workgroup_size) + ", tuned for " + config.row;
+         std::to_string(config.tiling.workgroup_size) + ", tuned for " + config.row +
+         (config.note.empty() ? "" : "; " + config.note);
 }
 
 std::string kind_name(DeviceKind kind) {
@@ -216,7 +217,7 @@ class VulkanBackend final : public Backend {
     const PhysicalDevice& chosen = devices[choose_device(devices, wanted_device())];
     session_ = std::make_shared<Session>(Device::create(instance, chosen));
     process_ = process_id();
-    info_ = chosen.info;
+    info_ = session_->device().info();
   }
 
   /// The session of this process, a new one after a loss or a fork.

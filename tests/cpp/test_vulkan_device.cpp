@@ -188,3 +188,16 @@ TEST_CASE("vulkan device: rates are measured once, kept on disk and used; what i
   run(*backends.vulkan, example, false);
   CHECK(files().size() == 1);
 }
+
+// Those that this device has the shared memory for.
+TEST_CASE("vulkan device: rows of GPUs that are not here, executed") {
+  if (!has_device()) return;
+  const Example example;
+  Backends whole;
+  const Results expected = run(*whole.reference, example);
+  for (const char* family : {"apple", "rdna2"}) {
+    CAPTURE(std::string(family));
+    Backends other([&](DeviceInfo& info) { info.gpu.family = family; });
+    check_equal(run(*other.vulkan, example), expected);
+  }
+}

@@ -6,12 +6,12 @@
 #include <set>
 
 #include "aule/profiles.hpp"
+#include "core/packing.hpp"
 #include "helpers.hpp"
 #include "vulkan/cache_file.hpp"
 #include "vulkan/device_query.hpp"
 #include "vulkan/host_cost.hpp"
 #include "vulkan/launch.hpp"
-#include "vulkan/packing.hpp"
 #include "vulkan/planner.hpp"
 #include "vulkan/profile.hpp"
 
@@ -193,6 +193,29 @@ TEST_CASE("vulkan plans: a subgroup of AMD is the one that the row wants, never 
   CHECK(pick_subgroup(load_profile("m1").gpu, 64) == 32);
 }
 
+TEST_CASE("vulkan plans: decode's splits cover the keys and fill whole waves of workgroups") {
+  const DeviceInfo device = load_profile("h100");
+  for (const std::int64_t batch : {1, 2, 3, 5, 8, 16, 17, 33, 64, 100}) {
+    for (const std::int64_t seq_k : {1000, 4096, 16'384, 131'072}) {
+      CAPTURE(batch);
+      CAPTURE(seq_k);
+      AttentionProblem p = problem(DType::kFloat16, aule::Pass::kForward, 1, seq_k, 128);
+      p.batch = batch, p.heads_q = 32, p.heads_kv = 8;
+      const auto result = make_config(p, device);
+      REQUIRE(rejected(result) == nullptr);
+      const VulkanConfig& config = std::get<VulkanConfig>(result);
+      CHECK(config.splits * config.split_keys >= seq_k);
+      CHECK((config.splits - 1) * config.split_keys < seq_k);
+      const std::int64_t tasks = make_program(p, config, true).passes[0].tasks;
+      CHECK(tasks == batch * 8 * config.splits);
+      if (seq_k < 4096) continue;  // too short to fill the device
+      // 512 invocations of this kernel share a multiprocessor. At most a quarter of all places stays idle.
+      const std::int64_t places = device.parallelism * 512 / config.tiling.workgroup_size;
+      CHECK(4 * tasks >= 3 * ((tasks + places - 1) / places) * places);
+    }
+  }
+}
+
 TEST_CASE("vulkan plans: rejections say why") {
   DeviceInfo device = load_profile("lavapipe");
   const auto reason = [&](const AttentionProblem& p) {
@@ -330,8 +353,10 @@ TEST_CASE("vulkan pipelines: bindings of a module, and a cache file that was cut
 
 TEST_CASE("vulkan profiles: explain for a device that is not here") {
   const Tensor q = shape({1, 32, 512, 128}, DType::kFloat16), k = shape({1, 8, 512, 128}, DType::kFloat16);
+  AttentionOptions vulkan;
+  vulkan.backend = "vulkan";
   for (const std::string& name : device_profiles()) {
-    const std::string text = explain_profile(name, q, k, k);
+    const std::string text = explain_profile(name, q, k, k, vulkan);
     CHECK(contains(text, "chosen     vulkan: " + load_profile(name).name));
     CHECK(contains(text, "recorded: "));
   }

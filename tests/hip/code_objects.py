@@ -18,9 +18,18 @@ FLAGS = (
     "-x", "hip", "-std=c++20", "--cuda-device-only", "-nogpuinc", "-nogpulib", "--no-gpu-bundle-output", "-O3",
     "-Wall", "-Wextra", "-Werror", f"-I{SOURCE}",
 )  # fmt: skip
-ELEMENTS = {"float16": "half", "bfloat16": "bfloat", "float32": "float"}
+
+
+def variants(kind: str) -> list[tuple[str, ...]]:
+    """The arguments of each AULE_HIP_<kind>(...) line of src/hip/variants.def, which says what the library embeds."""
+    text = (SOURCE / "hip" / "variants.def").read_text()
+    return [tuple(line.split(", ")) for line in re.findall(rf"^AULE_HIP_{kind}\((.*)\)$", text, re.MULTILINE)]
+
+
+#: Our names of the element types, and the kernels'.
+ELEMENTS = {name: element for element, _, name in variants("ELEMENT")}
 #: Padded head sizes (head_dim_qk, head_dim_v) that kernels are compiled for, the cheapest first.
-HEAD_DIMS = ((32, 32), (64, 64), (96, 96), (128, 128), (192, 128), (256, 256), (576, 512))
+HEAD_DIMS = tuple((int(qk), int(v)) for qk, v in variants("HEAD_DIMS"))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from code_objects import padded_head_dims
+from code_objects import padded_head_dims, variants
 from hip_launch import GRADIENTS, Options, run_backward, run_forward
 
 from aule._verify import judge, plain_values, truth_values
@@ -16,7 +16,7 @@ TARGETS = ("gfx90a", "gfx942", "gfx1100", "gfx1201")
 #: Multiplications of the products beyond which the emulator takes longer than some ten seconds.
 LARGEST = 60e6
 #: Heads wider than this have no backward kernel yet.
-LARGEST_BACKWARD_DIM = 256
+LARGEST_BACKWARD_DIM = int(variants("LARGEST_BACKWARD")[0][0])
 
 
 def work(case: Case) -> float:

@@ -16,12 +16,14 @@ import torch
 
 from aule import _torch_attention
 from aule._rules import read_rules
+from aule._torch_devices import OPERATOR_DEVICES
 
 _OPERATOR = "aten::scaled_dot_product_attention"
 _lock = threading.Lock()
 _count = 0
 _library: Any = None
-_stock: Any = None
+#: PyTorch's own kernels by device type. An AMD GPU's, under PyTorch-ROCm, is "cuda" here too.
+_stock: dict[str, Any] = {}
 
 
 class Installation:
@@ -59,18 +61,20 @@ def uninstall() -> None:
 
 
 def _register() -> None:
-    global _library, _stock
+    global _library
     if not hasattr(torch.library, "get_kernel"):
         raise RuntimeError(
             f"aule.install(): expected PyTorch 2.9 or newer (torch.library.get_kernel), got {torch.__version__};"
             " torch.nn.functional.scaled_dot_product_attention = aule.flash_attention works"
         )
-    _stock = torch.library.get_kernel(_OPERATOR, "CPU")
-    _library = torch.library.Library("aten", "IMPL")
+    library = torch.library.Library("aten", "IMPL")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(?s).*Overriding a previously registered kernel.*")
-        for key in ("CPU", "AutogradCPU"):
-            _library.impl("scaled_dot_product_attention", _hook, key, with_keyset=True)
+        for device in OPERATOR_DEVICES:
+            _stock[device] = torch.library.get_kernel(_OPERATOR, device.upper())
+            for key in (device.upper(), f"Autograd{device.upper()}"):
+                library.impl("scaled_dot_product_attention", _hook, key, with_keyset=True)
+    _library = library
 
 
 def _hook(
@@ -90,7 +94,7 @@ def _hook(
         if out is not None:
             return out
     if _count == 0 or _torch_attention.pytorch_reason(query, key, value, attn_mask) is not None:
-        return _stock.call_boxed(
+        return _stock[query.device.type if query.device.type in _stock else "cpu"].call_boxed(
             keyset, query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
         )
     rules = read_rules(attn_mask is not None, dropout_p, is_causal, scale, None, None, 0.0, enable_gqa)

@@ -7,7 +7,7 @@
 namespace aule::hip {
 namespace {
 
-constexpr int kWaves = 4;
+constexpr int kWaves = kReduceRows;
 
 AULE_DEVICE void combine(const ForwardArgs& args) {
   using T = AULE_ELEMENT;

@@ -7,7 +7,7 @@
 namespace aule::hip {
 namespace {
 
-constexpr int kWaves = 4;
+constexpr int kWaves = kReduceRows;
 
 AULE_DEVICE long at(const kernels::TensorLayout& layout, int batch, int head, int row) {
   return layout.offset + static_cast<long>(batch) * layout.batch + static_cast<long>(head) * layout.head +

@@ -26,6 +26,10 @@ constexpr BackwardConfig backward_config(UnitKind kind, int element_bytes, int h
     return {16, 4, 4, 32, slice_qk, slice_v, true, true};
   }
   if (kind == UnitKind::kCdna) return {16, 4, 4, 16, slice_qk, slice_v, true, true};
+  if (kind == UnitKind::kScalar && element_bytes == 2) {
+    // Groups of 4: a lane's columns of a slice come in 16-byte units, of 96 columns too.
+    return {8, 4, 4, largest <= 64 ? 16 : 8, slice_qk, slice_v, largest <= 128, false};
+  }
   if (kind == UnitKind::kScalar || element_bytes == 4) {
     if (largest <= 64) return {8, 4, 4, 16, slice_qk, slice_v, true, false};
     return {4, 8, 4, 8, slice_qk, slice_v, largest <= 128, false};

@@ -11,6 +11,10 @@ inline constexpr int kWideQ = 1, kWideK = 2, kWideV = 4, kWideOut = 8;
 inline constexpr int kWideAll = 15;
 /// Further bits of BackwardArgs::wide.
 inline constexpr int kWideDout = 16, kWideDq = 32, kWideDk = 64, kWideDv = 128;
+inline constexpr int kWideBackward = kWideQ | kWideK | kWideV | kWideDout | kWideDq | kWideDk | kWideDv;
+
+/// Rows that a workgroup of the combine and delta kernels does, a wave each.
+inline constexpr int kReduceRows = 4;
 
 struct ForwardArgs {
   const void *q, *k, *v;

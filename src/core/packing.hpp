@@ -5,7 +5,7 @@
 
 #include "core/problem.hpp"
 
-namespace aule::vulkan {
+namespace aule {
 
 /// Rows of the call's own type begin at multiples of this, so that kernels may read whole vectors; the gap is zeros.
 inline constexpr std::int64_t kRowAlignment = 16;
@@ -30,4 +30,4 @@ void unpack(const char* from, const PackedLayout& layout, const View4& view);
 /// As unpack, of float32, added to what is there.
 void unpack_add(const char* from, const PackedLayout& layout, const View4& view);
 
-}  // namespace aule::vulkan
+}  // namespace aule

@@ -1,8 +1,8 @@
-#include "vulkan/packing.hpp"
+#include "core/packing.hpp"
 
 #include <cstring>
 
-namespace aule::vulkan {
+namespace aule {
 namespace {
 
 /// body(packed element index of a row's first element, address of the same element in the view) for every row.
@@ -78,4 +78,4 @@ void unpack_add(const char* from, const PackedLayout& layout, const View4& view)
   });
 }
 
-}  // namespace aule::vulkan
+}  // namespace aule

@@ -1,0 +1,16 @@
+# cmake -DOUTPUT=x.xz "-DFILES=a.co;b.co" -P pack.cmake: the files one behind the other, compressed, and OUTPUT.inc with a C++ row
+# {"name", offset, bytes} for each, in the order of their names.
+list(SORT FILES)
+execute_process(COMMAND ${CMAKE_COMMAND} -E cat ${FILES} OUTPUT_FILE ${OUTPUT}.raw COMMAND_ERROR_IS_FATAL ANY)
+file(ARCHIVE_CREATE OUTPUT ${OUTPUT} PATHS ${OUTPUT}.raw FORMAT raw COMPRESSION XZ COMPRESSION_LEVEL 9)
+file(REMOVE ${OUTPUT}.raw)
+set(rows "")
+set(offset 0)
+foreach(file IN LISTS FILES)
+  get_filename_component(name ${file} NAME)
+  string(REGEX REPLACE "\\.co$" "" name ${name})
+  file(SIZE ${file} bytes)
+  string(APPEND rows "{\"${name}\", ${offset}, ${bytes}},\n")
+  math(EXPR offset "${offset} + ${bytes}")
+endforeach()
+file(WRITE ${OUTPUT}.inc "${rows}")
