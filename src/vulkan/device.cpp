@@ -219,6 +219,7 @@ void Device::create_allocator() {
   functions.vkGetPhysicalDeviceProperties = instance.GetPhysicalDeviceProperties;
   functions.vkGetPhysicalDeviceMemoryProperties = instance.GetPhysicalDeviceMemoryProperties;
   functions.vkGetPhysicalDeviceMemoryProperties2KHR = instance.GetPhysicalDeviceMemoryProperties2;
+  functions.vkGetPhysicalDeviceProperties2KHR = instance.GetPhysicalDeviceProperties2;
   functions.vkAllocateMemory = vk_.AllocateMemory;
   functions.vkFreeMemory = vk_.FreeMemory;
   functions.vkMapMemory = vk_.MapMemory;

@@ -157,12 +157,12 @@ TEST_CASE("vulkan device: rates are measured once, kept on disk and used; what i
     CHECK(files().empty());  // nothing to decide, nothing measured
     CHECK(contains(backends.vulkan->notes(call(2048)), "(assumed)"));
     const auto start = std::chrono::steady_clock::now();
-    // lavapipe is a CPU with a way: never worth it.
     const std::string reason = backends.vulkan->avoided(call(2048));
     MESSAGE("measured in " << std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()
-                           << " s: " << reason);
-    CHECK(contains(reason, "ms on the CPU"));
-    CHECK(contains(reason, "(measured now)"));
+                           << " s: " << backends.vulkan->notes(call(2048)));
+    // Which of the two is faster is this machine's business.
+    if (!reason.empty()) CHECK(contains(reason, "ms on the CPU"));
+    if (!reason.empty()) CHECK(contains(reason, "(measured now)"));
     CHECK(contains(backends.vulkan->notes(call(2048)), "(measured now)"));
     CHECK(files().size() == 1);
   }
@@ -177,7 +177,8 @@ TEST_CASE("vulkan device: rates are measured once, kept on disk and used; what i
   CHECK(contains(source(), "(assumed)"));
   {
     const Backends backends(discrete);
-    CHECK(contains(backends.vulkan->avoided(call(2048)), "(measured now)"));
+    backends.vulkan->avoided(call(2048));
+    CHECK(contains(backends.vulkan->notes(call(2048)), "(measured now)"));
   }
   CHECK(contains(source(), "measured on this machine"));
   // Work that the low guess would cut is worth knowing better.

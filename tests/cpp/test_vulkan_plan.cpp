@@ -1,7 +1,6 @@
 // The Vulkan back end's pure parts on recorded devices: profiles, recognition, plans, chunks, packing. No driver is
 // opened.
 #include <array>
-#include <chrono>
 #include <cstring>
 #include <set>
 
@@ -10,7 +9,6 @@
 #include "helpers.hpp"
 #include "vulkan/cache_file.hpp"
 #include "vulkan/device_query.hpp"
-#include "vulkan/host_cost.hpp"
 #include "vulkan/launch.hpp"
 #include "vulkan/planner.hpp"
 #include "vulkan/profile.hpp"
@@ -364,71 +362,4 @@ TEST_CASE("vulkan profiles: explain for a device that is not here") {
                                  shape({1, 8, 64}, DType::kFloat64)),
                  "rejected   vulkan: does not compute in float64"));
   CHECK(contains(caught([&] { explain_profile("voodoo2", q, k, k); }).what(), "profile: expected one of"));
-}
-
-TEST_CASE("vulkan cost: large problems go to the GPU, small ones and decode from host memory stay on the CPU") {
-  for (const char* name : {"rx7900xtx", "h100", "m1", "arc_a770"}) {
-    CAPTURE(name);
-    const MachineRates rates = assumed_rates(load_profile(name), 8);
-    const HostCost large = host_cost(problem(DType::kFloat32, aule::Pass::kForward, 4096, 4096), rates, 8);
-    CHECK(large.gpu < large.cpu);
-    const AttentionProblem tiny = problem(DType::kFloat32, aule::Pass::kForward, 16, 16);
-    const HostCost small = host_cost(tiny, rates, 8);
-    CHECK(small.cpu < small.gpu);
-    CHECK(extreme_cost(tiny, 8).cpu < extreme_cost(tiny, 8).gpu);
-    const HostCost decode = host_cost(problem(DType::kFloat16, aule::Pass::kForward, 1, 8192), rates, 8);
-    CHECK(decode.cpu < decode.gpu);
-    CHECK(contains(to_string(small), " ms on the CPU, "));
-  }
-}
-
-TEST_CASE("vulkan cost: it follows the rates, and explain names them and where they come from") {
-  DeviceInfo device = load_profile("rx7900xtx");
-  const AttentionProblem p = problem(DType::kFloat32, aule::Pass::kForward, 4096, 4096);
-  CHECK(assumed_rates(device, 2).source == "assumed");
-  const double assumed = host_cost(p, assumed_rates(device, 2), 2).gpu;
-  device.gpu.bus_gbps = 0.5, device.gpu.host_tflops = 0.25;
-  const MachineRates slow = assumed_rates(device, 2);
-  CHECK(slow.source == "recorded");
-  CHECK(host_cost(p, slow, 2).gpu > 10 * assumed);
-  CHECK(contains(to_string(slow), "bus 0.5 GB/s, 0.25 TFLOPS"));
-  CHECK(parse_profile(write_profile(device), "here").gpu.bus_gbps == 0.5);
-  // Twice the threads, half the time of the CPU's arithmetic.
-  CHECK(slow.cpu_with(4).flops_per_second == 2 * slow.cpu.flops_per_second);
-  const Tensor q = shape({1, 32, 512, 128}, DType::kFloat16);
-  const std::string text = explain_profile("rx7900xtx", q, q, q);
-  CHECK(contains(text, "  cost       estimates "));
-  CHECK(contains(text, "  rates      bus 8 GB/s, "));
-  CHECK(contains(text, "(assumed)"));
-}
-
-TEST_CASE("vulkan rates: measured calls give back what they were made of, and their file is read only if it is one") {
-  const Rates truth{200e-6, 4e9, 2e11};
-  double spent = 0;
-  const Rates found = measure_rates([&](const Tensor& q, const Tensor& k, const Tensor&, const Tensor&) {
-    const double bytes = 4.0 * static_cast<double>(2 * (q.numel() + k.numel()));
-    const double flops = 4.0 * static_cast<double>(q.sizes[1] * q.sizes[2] * k.sizes[2] * q.sizes[3]);
-    const double seconds = truth.seconds(bytes, flops);
-    spent += seconds;
-    const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
-    while (std::chrono::steady_clock::now() < end) {
-    }
-  });
-  CHECK(spent < 0.2);
-  CHECK(found.call_seconds == doctest::Approx(truth.call_seconds).epsilon(0.3));
-  CHECK(found.bytes_per_second == doctest::Approx(truth.bytes_per_second).epsilon(0.4));
-  CHECK(found.flops_per_second == doctest::Approx(truth.flops_per_second).epsilon(0.4));
-
-  MachineRates rates;
-  rates.gpu = truth, rates.cpu = {1e-6, 1e10, 1e11}, rates.threads = 7;
-  const std::string text = write_rates(rates);
-  const auto again = read_rates(text);
-  REQUIRE(again.has_value());
-  CHECK(again->gpu.bytes_per_second == truth.bytes_per_second);
-  CHECK(again->cpu.flops_per_second == 1e11);
-  CHECK(again->threads == 7);
-  for (const char* wrong : {"", "{", "[]", "{\"gpu\": [1, 2, 3]}", "{\"gpu\": 4, \"cpu\": [1, 2, 3]}",
-                            "{\"gpu\": [1, 2, 0], \"cpu\": [1, 2, 3], \"threads\": 1}",
-                            "{\"gpu\": [1, 2, 3], \"cpu\": [1, -2, 3], \"threads\": 1}"})
-    CHECK(!read_rates(wrong).has_value());
 }
