@@ -1,13 +1,15 @@
 # aule_add_shaders(TARGET): compiles src/vulkan/shaders/*.comp, each for every element type, checks them with spirv-val and embeds
-# them and the recorded device profiles in TARGET. The matrix-unit kernel and its probe, which no plan uses yet, are compiled and
-# checked with the tests, and not embedded: they are 1.1 MB.
+# them and the recorded device profiles in TARGET. Matrix units take 16-bit operands: their kernels (*_mma*) and their probe have no
+# fp32 variant.
 #
 # The compiler is glslc from AULE_VULKAN_TOOLCHAIN (a folder that scripts/setup-vulkan filled), its default place, or PATH. It must
 # know GL_KHR_cooperative_matrix and GL_EXT_bfloat16. Without one AULE_VULKAN becomes OFF, with a message.
 set(AULE_VULKAN_TOOLCHAIN "$ENV{AULE_VULKAN_TOOLCHAIN}" CACHE PATH "Folder with bin/glslc, as scripts/setup-vulkan makes it")
 set(vulkan_toolchains ${AULE_VULKAN_TOOLCHAIN} $ENV{XDG_CACHE_HOME}/aule-attention/vulkan $ENV{HOME}/.cache/aule-attention/vulkan)
 list(TRANSFORM vulkan_toolchains APPEND /bin)
-find_program(AULE_GLSLC glslc HINTS ${vulkan_toolchains})
+if(NOT "${AULE_GLSLC}" STREQUAL "NOTFOUND")  # -DAULE_GLSLC=NOTFOUND: as if there were none
+  find_program(AULE_GLSLC glslc HINTS ${vulkan_toolchains})
+endif()
 find_program(AULE_SPIRV_VAL spirv-val HINTS ${vulkan_toolchains})
 
 # Sets `result` to ON where the compiler knows every extension that the shaders use.
@@ -44,12 +46,14 @@ function(aule_add_shaders target)
   set(out ${PROJECT_BINARY_DIR}/shaders)
   file(MAKE_DIRECTORY ${out})
   set(modules "")
-  set(unplanned_modules "")
   foreach(shader IN LISTS shaders)
     get_filename_component(stem ${shader} NAME_WE)
+    if(stem MATCHES "_software$" AND NOT AULE_BUILD_TESTS)
+      continue()  # a matrix unit in GLSL, which proves kernels whose own units are not here
+    endif()
     foreach(element IN ITEMS F32 F16 BF16)
-      if(element STREQUAL F32 AND stem MATCHES "_mma$|_lane_map_probe$")
-        continue()  # matrix units take 16-bit operands
+      if(element STREQUAL F32 AND stem MATCHES "_mma|_lane_map_probe$")
+        continue()
       endif()
       string(TOLOWER ${stem}_${element} name)
       set(module ${out}/${name}.spv)
@@ -62,16 +66,9 @@ function(aule_add_shaders target)
           -MD -MF ${module}.d -o ${module} ${shader}
         ${check}
         DEPENDS ${shader} DEPFILE ${module}.d COMMENT "Shader ${name}" VERBATIM)
-      if(stem MATCHES "_mma$|_lane_map_probe$")
-        list(APPEND unplanned_modules ${module})
-      else()
-        list(APPEND modules ${module})
-      endif()
+      list(APPEND modules ${module})
     endforeach()
   endforeach()
-  if(AULE_BUILD_TESTS)
-    add_custom_target(aule_unplanned_shaders ALL DEPENDS ${unplanned_modules})
-  endif()
   foreach(symbol IN ITEMS shader_modules device_profiles)
     set(files ${modules})
     if(symbol STREQUAL device_profiles)

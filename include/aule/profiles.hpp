@@ -16,6 +16,11 @@ AULE_API std::vector<DeviceDescription> unavailable_backends();
 AULE_API std::string rejection(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options = {},
                                Pass pass = Pass::kForward);
 
+/// Every Vulkan device that the machine's drivers show, in the order of their numbers (AULE_DEVICE, `device`), with
+/// kind, driver, UUID and, where it is so, why it cannot be used. Empty without a loader: unavailable_backends() says
+/// why.
+AULE_API std::vector<DeviceDescription> vulkan_devices();
+
 /// Names of the recorded devices: "rx7900xtx", "h100", ... Empty where the library was built without Vulkan.
 AULE_API std::vector<std::string> device_profiles();
 

@@ -71,6 +71,7 @@ class Context:
 def devices() -> list[tuple[str, str, str]]:
     """Back end, name and details of each device."""
 
+def vulkan_devices() -> list[tuple[str, str, str]]: ...
 def unavailable() -> list[tuple[str, str, str]]:
     """Back end, "" and the reason of each one that has nothing to run on here."""
 

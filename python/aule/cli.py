@@ -100,6 +100,10 @@ def info(_: argparse.Namespace) -> int:
         print(f"  {backend:<12}{name}" + (f": {details}" if details else ""))
     for backend, _name, reason in _core.unavailable():
         print(f"  {backend:<12}not here: {reason}")
+    if found := _core.vulkan_devices():
+        print("\nVulkan devices (AULE_DEVICE takes a number, a part of the name, a family or a UUID)")
+        for number, (_backend, name, details) in enumerate(found):
+            print(f"  {number:<12}{name}: {details}")
     return 0
 
 

@@ -21,6 +21,7 @@ from ._rules import read_rules
 from .ops import Device
 
 _DTYPE_NAMES = {code: name for name, code in DTYPE_CODES.items()}
+_NO_BIAS = (None, None, None)
 #: The rules of a plain call: no reading needed.
 _PLAIN = (0, -1, -1, None, 0.0, 0.0)
 _PLAIN_CAUSAL = (1, -1, -1, None, 0.0, 0.0)
@@ -114,16 +115,16 @@ class GpuTensor:
         return out
 
     def numpy(self) -> Any:
-        """The elements in place, where the host can reach the memory: integrated GPUs and the CPU.
+        """The elements in place, where the host can read the memory as fast as its own: integrated GPUs and the CPU.
 
         Call `synchronize()` before reading; the array is valid until `free()` or `shutdown()`.
 
         Raises:
-            aule.Error: the memory is the device's alone: use `download()`.
+            aule.Error: the memory is the device's, if only because a bus lies between: use `download()`.
         """
         view = self._core.numpy()
         if view is None:
-            raise Error(f"numpy(): the memory of {self._context.device} is not mapped, use download()")
+            raise Error(f"numpy(): the host cannot read the memory of {self._context.device} in place, use download()")
         return view
 
     def narrow(self, dim: int, start: int, length: int) -> GpuTensor:
@@ -212,14 +213,9 @@ class AttentionContext:
             ValueError, TypeError: a size, element type or context is wrong; the message names the tensor.
             aule.Error: a tensor was freed, or the context shut down.
         """
-        rules: Any
-        if window is None and scale is None and not softcap and not dropout_p and (causal is None or causal is True):
-            rules = _PLAIN if causal is None else _PLAIN_CAUSAL
-        else:
-            rules = read_rules(False, dropout_p, False, scale, causal, window, softcap, True)
         self._core.attention(
-            _own("q", q), _own("k", k), _own("v", v), _own("out", out), _own("lse", lse), _own("mask", mask),
-            _own("alibi_slopes", alibi_slopes), _own("sinks", sinks), *rules, dropout_seed,
+            _own("q", q), _own("k", k), _own("v", v), _own("out", out), _own("lse", lse),
+            *_bias(mask, alibi_slopes, sinks), *_rules(causal, window, scale, softcap, dropout_p), dropout_seed,
         )  # fmt: skip
 
     def attention_backward(
@@ -251,12 +247,11 @@ class AttentionContext:
 
         Only the gradients that are given are computed. dmask: float32, the mask's own sizes; dsinks: float32 (heads_q).
         """
-        rules = read_rules(False, dropout_p, False, scale, causal, window, softcap, True)
         self._core.attention_backward(
             _own("q", q), _own("k", k), _own("v", v), _own("out", out), _own("lse", lse), _own("dout", dout),
             _own("dlse", dlse), _own("dq", dq), _own("dk", dk), _own("dv", dv), _own("dmask", dmask),
-            _own("dsinks", dsinks), _own("mask", mask), _own("alibi_slopes", alibi_slopes), _own("sinks", sinks),
-            *rules, dropout_seed,
+            _own("dsinks", dsinks),
+            *_bias(mask, alibi_slopes, sinks), *_rules(causal, window, scale, softcap, dropout_p), dropout_seed,
         )  # fmt: skip
 
     def synchronize(self) -> None:
@@ -284,6 +279,20 @@ def _own(name: str, tensor: Any) -> Any:
     if type(tensor) is not GpuTensor:
         raise InvalidArgument(f"{name}: expected a GpuTensor of this context, got {type(tensor).__name__}")
     return tensor._core
+
+
+def _bias(mask: Any, alibi_slopes: Any, sinks: Any) -> tuple[Any, Any, Any]:
+    """The core's tensors of what is added to scores; none of them is the usual case."""
+    if mask is None and alibi_slopes is None and sinks is None:
+        return _NO_BIAS
+    return _own("mask", mask), _own("alibi_slopes", alibi_slopes), _own("sinks", sinks)
+
+
+def _rules(causal: Any, window: Any, scale: Any, softcap: float, dropout_p: float) -> Any:
+    """The core's numbers of the options, forward and backward alike."""
+    if window is None and scale is None and not softcap and not dropout_p and (causal is None or causal is True):
+        return _PLAIN if causal is None else _PLAIN_CAUSAL
+    return read_rules(False, dropout_p, False, scale, causal, window, softcap, True)
 
 
 __all__ = ["AttentionContext", "GpuTensor"]

@@ -46,7 +46,7 @@ int default_num_threads() {
 
 std::atomic<int> chosen_num_threads{0};
 
-std::string explain_choice(const Dispatcher::Choice& choice) {
+std::string explain_choice(const Dispatcher::Choice& choice, const AttentionProblem& problem) {
   if (choice.backend == nullptr) return "  chosen     none: an Error will be thrown\n";
   const Plan& plan = *choice.plan;
   std::string text = "  chosen     " + choice.backend->name() + ": " + choice.backend->device().name + " (" +
@@ -57,7 +57,7 @@ std::string explain_choice(const Dispatcher::Choice& choice) {
     if (plan.config.splits > 1) text += ", keys in " + std::to_string(plan.config.splits) + " parts";
     text += '\n';
   }
-  return text + "  workspace  " + format_bytes(plan.workspace_bytes) + "\n";
+  return text + "  workspace  " + format_bytes(plan.workspace_bytes) + "\n" + choice.backend->notes(problem);
 }
 
 /// The back ends that were not chosen, and why.
@@ -91,7 +91,7 @@ std::string explain_problem(const Dispatcher& dispatcher, const AttentionProblem
   const Dispatcher::Choice choice = dispatcher.choose(problem, wanted);
   if (choice.backend == nullptr && choice.rejections.empty()) dispatcher.choose_or_throw(problem, wanted);
   return "aule " + std::string(version()) + (problem.pass == Pass::kForward ? " forward: " : " backward: ") +
-         to_string(problem) + "\n" + explain_choice(choice) + explain_others(dispatcher, choice, wanted);
+         to_string(problem) + "\n" + explain_choice(choice, problem) + explain_others(dispatcher, choice, wanted);
 }
 
 const char* version() noexcept { return AULE_VERSION; }

@@ -20,6 +20,18 @@ struct MatrixShape {
   bool operator==(const MatrixShape&) const = default;
 };
 
+/// How subgroups of one size hold the matrices of a shape: measured on the device. vulkan/lane_map.hpp has the classes.
+struct MatrixMap {
+  MatrixShape shape;
+  int subgroup = 0;
+  std::string kind;  ///< LaneMapKind's name
+  /// What each bit of a lane's and of an element's number adds to the place in the accumulator: row | column << 8.
+  std::vector<int> lane_bits, element_bits;
+  int accumulators_in_b = 0;
+  std::vector<int> key_order, swap_distances;
+  bool operator==(const MatrixMap&) const = default;
+};
+
 /// What a GPU's kernels are chosen by.
 struct GpuTraits {
   std::string vendor;        ///< "AMD", "Intel", "Apple", "NVIDIA", "Mesa"
@@ -39,10 +51,16 @@ struct GpuTraits {
   bool dot_product = false;    ///< pairs of fp16 products added to fp32 by one instruction
   bool device_scope = false;   ///< the Vulkan memory model with device scope
   bool mapped_memory = false;  ///< the device's own memory can be mapped: integrated, software, resizable BAR
+  bool mapped_cached = false;  ///< the host reads what is mapped through its caches
   bool host_import = false;    ///< host memory can be bound to buffers (VK_EXT_external_memory_host)
+  std::int64_t import_alignment = 4096;  ///< of such memory: minImportedHostPointerAlignment
+  int copy_queues = 0;                   ///< queues of a family that only copies
   bool portability = false;    ///< VK_KHR_portability_subset
-  double tflops = 0;           ///< fp32 rate that work is cut by, a low estimate
+  double tflops = 0;           ///< fp32 rate that work is cut by until it was measured, a low estimate
+  /// As host tensors see the device, where that was recorded: GB/s with packing, and fp32 TFLOPS; 0: it was not.
+  double bus_gbps = 0, host_tflops = 0;
   std::vector<MatrixShape> matrix_shapes;
+  std::vector<MatrixMap> matrix_maps;
 };
 
 /// What planning may know of a device: plain data, so that plans are tested on any machine with recorded profiles.
@@ -96,6 +114,11 @@ class Backend {
   /// Why this back end, though it may run the problem, leaves it to the ones behind it unless it is asked for by name;
   /// empty: it does not.
   virtual std::string avoided(const AttentionProblem& problem) const {
+    (void)problem;
+    return {};
+  }
+  /// Further lines of explain() where this back end was chosen, each "  name       text\n".
+  virtual std::string notes(const AttentionProblem& problem) const {
     (void)problem;
     return {};
   }

@@ -124,27 +124,33 @@ void check_host_tensor(const Tensor& host, const Tensor& view) {
 
 // A tensor by itself: copies and views.
 
-void GpuTensor::upload(const Tensor& host) const {
+namespace {
+
+/// Checks a copy between a tensor and the host, then body(device, memory, runs of bytes).
+template <class Body>
+void copy(const GpuTensor& tensor, const Tensor& host, const Body& body) {
   translate_exceptions([&] {
-    if (!defined()) fail("tensor", "a tensor", "none");
-    const std::lock_guard lock(state_->context->mutex);
-    ContextDevice& device = open(*state_->context);
-    live("tensor", *this, *state_->context);
-    check_host_tensor(host, view_);
-    const auto runs = copy_runs(view_, host, static_cast<const char*>(state_->memory->address()));
-    device.upload(*state_->memory, static_cast<const char*>(host.data), runs);
+    if (!tensor.defined()) fail("tensor", "a tensor", "none");
+    const TensorState& state = *tensor.state();
+    const std::lock_guard lock(state.context->mutex);
+    ContextDevice& device = open(*state.context);
+    live("tensor", tensor, *state.context);
+    check_host_tensor(host, tensor.view());
+    body(device, *state.memory, copy_runs(tensor.view(), host, static_cast<const char*>(state.memory->address())));
+  });
+}
+
+}  // namespace
+
+void GpuTensor::upload(const Tensor& host) const {
+  copy(*this, host, [&](ContextDevice& device, ContextMemory& memory, const std::vector<CopyRun>& runs) {
+    device.upload(memory, static_cast<const char*>(host.data), runs);
   });
 }
 
 void GpuTensor::download(const Tensor& host) const {
-  translate_exceptions([&] {
-    if (!defined()) fail("tensor", "a tensor", "none");
-    const std::lock_guard lock(state_->context->mutex);
-    ContextDevice& device = open(*state_->context);
-    live("tensor", *this, *state_->context);
-    check_host_tensor(host, view_);
-    const auto runs = copy_runs(view_, host, static_cast<const char*>(state_->memory->address()));
-    device.download(*state_->memory, static_cast<char*>(host.data), runs);
+  copy(*this, host, [&](ContextDevice& device, ContextMemory& memory, const std::vector<CopyRun>& runs) {
+    device.download(memory, static_cast<char*>(host.data), runs);
   });
 }
 
@@ -216,7 +222,7 @@ GpuTensor AttentionContext::tensor(const std::vector<std::int64_t>& sizes, DType
   return translate_exceptions([&] {
     GpuTensor tensor;
     tensor.view_ = dense(sizes, dtype);
-    auto made = std::make_shared<TensorState>();  // dies after the lock, where something throws: it takes the lock
+    auto made = std::make_shared<TensorState>();  // before the lock: where there is no memory it dies after it
     made->context = state_;
     const std::lock_guard lock(state_->mutex);
     ContextDevice& device = open(*state_);

@@ -1,6 +1,8 @@
 #include "core/dispatch.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <mutex>
 #include <shared_mutex>
 #include <unordered_map>
@@ -45,8 +47,19 @@ struct Dispatcher::Cache {
   std::unordered_map<Key, Choice, KeyHash> choices;
 };
 
-Dispatcher::Dispatcher(std::vector<std::shared_ptr<Backend>> backends)
-    : backends_(std::move(backends)), cache_(std::make_unique<Cache>()) {}
+Dispatcher::Dispatcher(std::vector<std::shared_ptr<Backend>> backends, std::string preferred)
+    : backends_(std::move(backends)), preferred_(std::move(preferred)), cache_(std::make_unique<Cache>()) {
+  const auto is_preferred = [&](const auto& backend) { return backend->name() == preferred_; };
+  if (preferred_.empty() || std::any_of(backends_.begin(), backends_.end(), is_preferred)) return;
+  throw Error(ErrorCode::kInvalidArgument,
+              "AULE_BACKEND: expected one of " + names() + " or nothing, got '" + preferred_ + "'");
+}
+
+std::string Dispatcher::names() const {
+  std::string list;
+  for (const auto& backend : backends_) list += (list.empty() ? "" : ", ") + backend->name();
+  return list;
+}
 
 Dispatcher::~Dispatcher() = default;
 
@@ -59,26 +72,12 @@ Dispatcher::Choice Dispatcher::choose(const AttentionProblem& problem, std::stri
     if (found != cache_->choices.end() && cache_->forks == now) return found->second;
   }
   Choice choice;
+  const std::string_view first = wanted.empty() ? std::string_view(preferred_) : wanted;
+  for (const std::shared_ptr<Backend>& backend : backends_)
+    if (backend->name() == first) try_backend(choice, *backend, problem, true);
   for (const std::shared_ptr<Backend>& backend : backends_) {
-    const std::string name = backend->name();
-    if (!wanted.empty() && wanted != name) continue;
-    if (!backend->reaches(problem.memory)) {
-      choice.rejections.emplace_back(name, "computes in the host's memory, and the tensors lie in a GPU's");
-      continue;
-    }
-    if (wanted.empty() && problem.memory == MemoryKind::kHost) {
-      if (std::string reason = backend->avoided(problem); !reason.empty()) {
-        choice.rejections.emplace_back(name, std::move(reason));
-        continue;
-      }
-    }
-    PlanResult result = backend->plan(problem);
-    if (Plan* plan = std::get_if<Plan>(&result)) {
-      choice.backend = backend.get();
-      choice.plan = std::make_shared<const Plan>(std::move(*plan));
-      break;
-    }
-    choice.rejections.emplace_back(name, std::get<Rejection>(result).reason);
+    if (choice.backend != nullptr || !wanted.empty()) break;
+    if (backend->name() != first) try_backend(choice, *backend, problem, false);
   }
   // A NaN scale equals nothing, so it would never be found again; a name that no back end has is an error, not a plan.
   const bool cacheable = problem == problem && (choice.backend != nullptr || !choice.rejections.empty());
@@ -90,14 +89,32 @@ Dispatcher::Choice Dispatcher::choose(const AttentionProblem& problem, std::stri
   return choice;
 }
 
+/// The back end's plan, or why it has none; `wanted`: it was asked for by name.
+void Dispatcher::try_backend(Choice& choice, Backend& backend, const AttentionProblem& problem, bool wanted) {
+  std::string reason;
+  if (!backend.reaches(problem.memory)) {
+    reason = "computes in the host's memory, and the tensors lie in a GPU's";
+  } else if (!wanted && problem.memory == MemoryKind::kHost) {
+    reason = backend.avoided(problem);
+  }
+  if (reason.empty()) {
+    PlanResult result = backend.plan(problem);
+    if (Plan* plan = std::get_if<Plan>(&result)) {
+      choice.backend = &backend;
+      choice.plan = std::make_shared<const Plan>(std::move(*plan));
+      return;
+    }
+    reason = std::get<Rejection>(result).reason;
+  }
+  choice.rejections.emplace_back(backend.name(), std::move(reason));
+}
+
 Dispatcher::Choice Dispatcher::choose_or_throw(const AttentionProblem& problem, std::string_view wanted) const {
   Choice choice = choose(problem, wanted);
   if (choice.backend != nullptr) return choice;
   if (choice.rejections.empty()) {
-    std::string names;
-    for (const auto& backend : backends_) names += (names.empty() ? "" : ", ") + backend->name();
     throw Error(ErrorCode::kInvalidArgument,
-                "backend: expected one of " + names + " or nothing, got '" + std::string(wanted) + "'");
+                "backend: expected one of " + names() + " or nothing, got '" + std::string(wanted) + "'");
   }
   std::string message = "no back end runs " + to_string(problem);
   for (const auto& [name, reason] : choice.rejections) message.append("; ").append(name).append(" ").append(reason);
@@ -109,20 +126,31 @@ std::size_t Dispatcher::cached_plans() const {
   return cache_->choices.size();
 }
 
+namespace {
+
+std::string backend_of_environment() {
+  const char* text = std::getenv("AULE_BACKEND");  // NOLINT(concurrency-mt-unsafe): nothing here sets variables
+  return text == nullptr ? "" : text;
+}
+
+}  // namespace
+
 Dispatcher& default_dispatcher() {
   // Never destroyed: other threads may still be computing while the process exits.
-  static Dispatcher& dispatcher = *new Dispatcher({
+  static Dispatcher& dispatcher = *new Dispatcher(
+      {
 #ifdef AULE_HAVE_HIP_BACKEND
-      make_hip_backend(),
+          make_hip_backend(),
 #endif
 #ifdef AULE_HAVE_VULKAN_BACKEND
-      make_vulkan_backend(),
+          make_vulkan_backend(),
 #endif
 #ifdef AULE_HAVE_CPU_BACKEND
-      make_cpu_backend(),
+          make_cpu_backend(),
 #endif
-      make_reference_backend(),
-  });
+          make_reference_backend(),
+      },
+      backend_of_environment());
   return dispatcher;
 }
 

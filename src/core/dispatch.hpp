@@ -16,7 +16,9 @@ namespace aule {
 /// fakes.
 class Dispatcher {
  public:
-  explicit Dispatcher(std::vector<std::shared_ptr<Backend>> backends);
+  /// `preferred`: the back end that goes first and is not asked whether it would rather leave a problem to another, or
+  /// nothing. What it rejects, the others run.
+  explicit Dispatcher(std::vector<std::shared_ptr<Backend>> backends, std::string preferred = {});
   ~Dispatcher();
 
   struct Choice {
@@ -31,14 +33,20 @@ class Dispatcher {
   Choice choose_or_throw(const AttentionProblem& problem, std::string_view wanted) const;
 
   std::span<const std::shared_ptr<Backend>> backends() const { return backends_; }
+  const std::string& preferred() const { return preferred_; }
   std::size_t cached_plans() const;
 
  private:
   struct Cache;
+  static void try_backend(Choice& choice, Backend& backend, const AttentionProblem& problem, bool wanted);
+  std::string names() const;
+
   std::vector<std::shared_ptr<Backend>> backends_;
+  std::string preferred_;
   std::unique_ptr<Cache> cache_;
 };
 
+/// The library's back ends; AULE_BACKEND names the preferred one.
 Dispatcher& default_dispatcher();
 
 /// Made by the back ends' own folders.
@@ -50,6 +58,7 @@ std::shared_ptr<Backend> make_hip_backend();
 /// Plans as the HIP back end would on a device of that description; runs nothing. Null: it has no kernels for that kind
 /// of device at all.
 std::shared_ptr<Backend> make_hip_profile_backend(const DeviceInfo& device);
+std::vector<DeviceDescription> list_vulkan_devices();
 std::shared_ptr<Backend> make_cpu_backend();
 std::shared_ptr<Backend> make_reference_backend();
 

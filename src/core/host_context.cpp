@@ -60,7 +60,8 @@ class HostContextDevice final : public ContextDevice {
 
 std::unique_ptr<ContextDevice> Backend::make_context(const std::string&, bool) { return nullptr; }
 
-std::unique_ptr<ContextDevice> open_context_device(std::string_view name, std::string_view wanted_device) {
+std::unique_ptr<ContextDevice> open_context_device(std::string_view given, std::string_view wanted_device) {
+  const std::string_view name = given.empty() ? std::string_view(default_dispatcher().preferred()) : given;
   std::string names;
   const std::string device_name(wanted_device);
   std::exception_ptr failure;

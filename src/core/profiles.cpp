@@ -10,6 +10,7 @@ namespace aule {
 
 #ifndef AULE_HAVE_VULKAN_BACKEND
 std::vector<std::string> vulkan_profile_names() { return {}; }
+std::vector<DeviceDescription> list_vulkan_devices() { return {}; }
 std::shared_ptr<Backend> make_vulkan_profile_backend(const std::string&) {
   throw Error(ErrorCode::kUnsupported, "profile: this library was built without Vulkan");
 }
@@ -20,6 +21,12 @@ std::vector<DeviceDescription> unavailable_backends() {
     std::vector<DeviceDescription> list;
     for (const auto& backend : default_dispatcher().backends())
       if (backend->device().name.empty()) list.push_back({backend->name(), "", backend->details()});
+#ifndef AULE_HAVE_HIP_BACKEND
+    list.push_back({"hip", "", "was not built into this library: no clang 19 with lld, or AULE_HIP=OFF"});
+#endif
+#ifndef AULE_HAVE_VULKAN_BACKEND
+    list.push_back({"vulkan", "", "was not built into this library: no shader compiler, or AULE_VULKAN=OFF"});
+#endif
     return list;
   });
 }
@@ -33,6 +40,10 @@ std::string rejection(const Tensor& q, const Tensor& k, const Tensor& v, const A
       text.append(text.empty() ? "" : "; ").append(name).append(" ").append(reason);
     return text;
   });
+}
+
+std::vector<DeviceDescription> vulkan_devices() {
+  return translate_exceptions([] { return list_vulkan_devices(); });
 }
 
 std::vector<std::string> device_profiles() { return vulkan_profile_names(); }

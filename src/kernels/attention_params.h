@@ -38,12 +38,15 @@ struct AttentionParams {
   int splits, split_keys;  ///< forward by splits of the keys: how many, and keys in each
   int workspace_offset, workspace2_offset;
 
-  int accumulate;                                              ///< 1: dmask and dsinks are added to, not written
+  int accumulate;                                              ///< bits: 1 dmask, 2 dsinks is added to, not written
   int dmask_size_0, dmask_size_1, dmask_size_2, dmask_size_3;  ///< 1 where the mask broadcasts
 
   // "out" is a keyword of GLSL.
   TensorLayout q, k, v, out_, lse, mask, alibi_slopes, sinks;
   TensorLayout dout, dlse, dq, dk, dv, dmask, dsinks;
+
+  /// Numbers of this part's query 0 and key 0 (a multiple of 4) in dropout's counter.
+  int first_query, first_key;
 };
 
 /// What a dispatch of a kernel covers: tasks are numbered over the whole chunk, and a call may be cut into several
@@ -107,7 +110,7 @@ struct PushConstants {
 #define AULE_MASK_ELEMENT 3  // the type of q
 
 #ifdef __cplusplus
-static_assert(sizeof(AttentionParams) == 4 * (29 + 15 * 5), "a member that is not 4 bytes wide breaks std430");
+static_assert(sizeof(AttentionParams) == 4 * (31 + 15 * 5), "a member that is not 4 bytes wide breaks std430");
 }  // namespace aule::kernels
 #endif
 

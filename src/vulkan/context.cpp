@@ -9,6 +9,8 @@
 
 #include "core/format.hpp"
 #include "vulkan/device_query.hpp"
+#include "vulkan/memory_path.hpp"
+#include "vulkan/parts.hpp"
 #include "vulkan/recording.hpp"
 
 namespace aule::vulkan {
@@ -24,14 +26,15 @@ constexpr std::size_t kMaxRecordings = 64;
 class DeviceMemory final : public ContextMemory {
  public:
   DeviceMemory(Device& device, std::int64_t bytes)
-      : buffer_(device, std::max<std::int64_t>(bytes, 16), BufferUse::kDevice) {
+      : buffer_(device, std::max<std::int64_t>(bytes, 16), BufferUse::kDevice),
+        readable_(memory_path(device.info(), bytes).map_outputs) {
     set_block(buffer_.handle(), 0, buffer_.bytes());
   }
   /// A caller's buffer.
   DeviceMemory(VkBuffer buffer, std::int64_t offset, std::int64_t bytes) { set_block(buffer, offset, bytes); }
 
   void* address() const override { return const_cast<char*>(block.address); }
-  void* mapped() const override { return buffer_.mapped(); }
+  void* mapped() const override { return readable_ ? buffer_.mapped() : nullptr; }
   const Buffer& buffer() const { return buffer_; }
 
   MemoryBlock block;
@@ -40,12 +43,30 @@ class DeviceMemory final : public ContextMemory {
   void set_block(VkBuffer buffer, std::int64_t offset, std::int64_t bytes) {
     const std::int64_t span = (bytes + 2 * kAddressUnit - 1) / kAddressUnit * kAddressUnit;
     const std::uintptr_t address = next_address.fetch_add(static_cast<std::uintptr_t>(span));
+    block.owner = this;
     block.address = reinterpret_cast<const char*>(address);  // NOLINT(performance-no-int-to-ptr)
     block.buffer = buffer, block.offset = offset, block.bytes = bytes;
   }
 
   Buffer buffer_;
+  bool readable_ = false;  ///< by the host at the speed of its own memory; a BAR is not
 };
+
+constexpr View4 AttentionArgs::* kViews[] = {&AttentionArgs::q,
+                                             &AttentionArgs::k,
+                                             &AttentionArgs::v,
+                                             &AttentionArgs::out,
+                                             &AttentionArgs::lse,
+                                             &AttentionArgs::mask,
+                                             &AttentionArgs::alibi_slopes,
+                                             &AttentionArgs::sinks,
+                                             &AttentionArgs::dout,
+                                             &AttentionArgs::dlse,
+                                             &AttentionArgs::dq,
+                                             &AttentionArgs::dk,
+                                             &AttentionArgs::dv,
+                                             &AttentionArgs::dmask,
+                                             &AttentionArgs::dsinks};
 
 /// Everything that a recording depends on, as words.
 struct CallKey {
@@ -76,12 +97,11 @@ CallKey make_key(const AttentionCall& call) {
     add(value);
   for (const double value : {p.scale, p.softcap, p.dropout_p}) add(value);
   for (const AttentionArgs& args : call.slices) {
-    for (const View4* view :
-         {&args.q, &args.k, &args.v, &args.out, &args.lse, &args.mask, &args.alibi_slopes, &args.sinks, &args.dout,
-          &args.dlse, &args.dq, &args.dk, &args.dv, &args.dmask, &args.dsinks}) {
-      add(view->data);
-      if (view->data == nullptr) continue;
-      for (const std::int64_t stride : view->stride) add(stride);
+    for (const View4 AttentionArgs::* member : kViews) {
+      const View4& view = args.*member;
+      add(view.data);
+      if (view.data == nullptr) continue;
+      for (const std::int64_t stride : view.stride) add(stride);
     }
     for (const std::int64_t size : args.dmask_size) add(size);
     add(args.dropout_seed);
@@ -147,8 +167,14 @@ class VulkanContextDevice final : public ContextDevice {
 
   void upload(ContextMemory& memory, const char* data, std::span<const CopyRun> runs) override {
     auto& target = static_cast<DeviceMemory&>(memory);
-    if (char* mapped = target.buffer().mapped()) {
-      session_->device().wait(target.block.last_use);
+    Device& device = session_->device();
+    std::int64_t bytes = 0;
+    for (const CopyRun& run : runs) bytes += run.bytes;
+    const MemoryPath path = memory_path(device.info(), bytes);
+    // A card's copy waits for earlier calls by itself; the host's writes would have to wait here.
+    const bool direct = path.map_inputs && (path.map_outputs || device.reached(target.block.last_use));
+    if (char* mapped = direct ? target.buffer().mapped() : nullptr) {
+      device.wait(target.block.last_use);
       for (const CopyRun& run : runs) {
         std::copy_n(data + run.host, run.bytes, mapped + run.offset);
         target.buffer().flush(run.offset, run.bytes);
@@ -167,8 +193,7 @@ class VulkanContextDevice final : public ContextDevice {
 
   void download(ContextMemory& memory, char* data, std::span<const CopyRun> runs) override {
     auto& source = static_cast<DeviceMemory&>(memory);
-    const DeviceInfo& info = session_->device().info();
-    if (source.buffer().mapped() != nullptr && info.kind != DeviceKind::kDiscreteGpu) {
+    if (source.mapped() != nullptr) {
       session_->device().wait(source.block.last_use);
       for (const CopyRun& run : runs) {
         source.buffer().invalidate(run.offset, run.bytes);
@@ -193,6 +218,9 @@ class VulkanContextDevice final : public ContextDevice {
     CallKey key = make_key(call);
     if (const auto found = by_key_.find(key); found != by_key_.end()) {
       recordings_.splice(recordings_.begin(), recordings_, found->second);
+    } else if (!fits_in_place(session_->device().info(), call, finder())) {
+      run_through_host(call);
+      return;
     } else {
       collect();
       auto recording = std::make_unique<Recording>(*session_, call, finder());
@@ -230,6 +258,37 @@ class VulkanContextDevice final : public ContextDevice {
     if (after == blocks_.begin()) return nullptr;
     MemoryBlock* block = std::prev(after)->second;
     return static_cast<const char*>(address) - block->address < block->bytes ? block : nullptr;
+  }
+
+  /// A call with a tensor that no binding holds: as one on tensors of the host, which is cut further. Waits.
+  void run_through_host(const AttentionCall& call) {
+    synchronize();
+    std::map<MemoryBlock*, std::vector<char>> copies;  // of what the host does not reach
+    const auto whole = [](const MemoryBlock& block) { return CopyRun{0, 0, block.bytes}; };
+    const auto to_host = [&](View4& view) {
+      if (!view) return;
+      MemoryBlock* block = find(view.data);
+      char* data = static_cast<char*>(block->owner->mapped());
+      if (data == nullptr) {
+        std::vector<char>& copy = copies[block];
+        if (copy.empty()) {
+          copy.resize(static_cast<std::size_t>(block->bytes));
+          const CopyRun run = whole(*block);
+          download(*block->owner, copy.data(), {&run, 1});
+        }
+        data = copy.data();
+      }
+      view.data = data + (static_cast<const char*>(view.data) - block->address);
+    };
+    for (AttentionArgs args : call.slices) {
+      for (View4 AttentionArgs::* view : kViews) to_host(args.*view);
+      run_on_host_memory(*session_, call.problem, args);
+    }
+    // Inputs come back as they went.
+    for (const auto& [block, copy] : copies) {
+      const CopyRun run = whole(*block);
+      upload(*block->owner, copy.data(), {&run, 1});
+    }
   }
 
   std::list<Kept>::iterator drop(std::list<Kept>::iterator kept) {

@@ -4,6 +4,7 @@
 
 #include "core/format.hpp"
 #include "vulkan/device_query.hpp"
+#include "vulkan/hooks.hpp"
 #include "vulkan/vma.hpp"
 
 namespace aule::vulkan {
@@ -12,11 +13,8 @@ namespace {
 // A submission is cut to half a second (launch.cpp); a device that finishes none in this time hangs.
 constexpr std::uint64_t kHangNanoseconds = 120ull * 1000 * 1000 * 1000;
 
-/// Appends a structure to a pNext chain.
-template <class Structure>
-void chain(VkPhysicalDeviceFeatures2& head, Structure& structure) {
-  structure.pNext = head.pNext;
-  head.pNext = &structure;
+bool has_copy_family(const PhysicalDevice& device) {
+  return device.copy_family >= 0 && device.info.gpu.copy_queues > 0;
 }
 
 }  // namespace
@@ -68,8 +66,15 @@ std::shared_ptr<Device> Device::create(std::shared_ptr<Instance> instance, const
   auto device = std::shared_ptr<Device>(new Device(std::move(instance), physical));
   device->create_device();
   device->load_functions();
-  device->vk_.GetDeviceQueue(device->handle_, device->queue_family(), 0, &device->queue_);
-  device->create_timeline();
+  device->vk_.GetDeviceQueue(device->handle_, device->queue_family(), 0, &device->queue(QueueUse::kCompute).handle);
+  const int copies = hooks().copy_queues ? 2 : has_copy_family(physical) ? physical.info.gpu.copy_queues : 0;
+  for (int i = 0; i < copies; ++i) {
+    Queue& queue = device->queues_[i + 1];
+    queue.family = static_cast<std::uint32_t>(hooks().copy_queues ? physical.queue_family : physical.copy_family);
+    device->vk_.GetDeviceQueue(device->handle_, queue.family, hooks().copy_queues ? 0 : static_cast<std::uint32_t>(i),
+                               &queue.handle);
+  }
+  device->create_queues();
   device->create_allocator();
   return device;
 }
@@ -79,10 +84,11 @@ std::shared_ptr<Device> Device::adopt(std::shared_ptr<Instance> instance, const 
   auto device = std::shared_ptr<Device>(new Device(std::move(instance), physical));
   device->owned_ = false;
   device->handle_ = external.device;
-  device->queue_ = external.queue;
+  device->queue(QueueUse::kCompute).handle = external.queue;
   device->physical_.queue_family = static_cast<int>(external.queue_family);
+  device->physical_.copy_family = -1;
   device->load_functions();
-  device->create_timeline();
+  device->create_queues();
   device->create_allocator();
   return device;
 }
@@ -94,7 +100,8 @@ Device::~Device() {
   if (handle_ == VK_NULL_HANDLE) return;
   if (vk_.DeviceWaitIdle != nullptr && owned_) vk_.DeviceWaitIdle(handle_);
   if (allocator_ != nullptr) vmaDestroyAllocator(allocator_);
-  if (timeline_ != VK_NULL_HANDLE) vk_.DestroySemaphore(handle_, timeline_, nullptr);
+  for (const Queue& queue : queues_)
+    if (queue.timeline != VK_NULL_HANDLE) vk_.DestroySemaphore(handle_, queue.timeline, nullptr);
   if (owned_ && vk_.DestroyDevice != nullptr) vk_.DestroyDevice(handle_, nullptr);
 }
 
@@ -144,15 +151,22 @@ void Device::create_device() {
   if (gpu.host_import) take(VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
   if (gpu.portability) take("VK_KHR_portability_subset");  // must be enabled where it is offered
 
-  const float priority = 1.0f;
-  auto queue = make<VkDeviceQueueCreateInfo>(VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO);
-  queue.queueFamilyIndex = queue_family();
-  queue.queueCount = 1;
-  queue.pQueuePriorities = &priority;
+  const float priorities[2] = {1.0f, 1.0f};
+  VkDeviceQueueCreateInfo queues[2];
+  for (VkDeviceQueueCreateInfo& queue : queues) {
+    queue = make<VkDeviceQueueCreateInfo>(VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO);
+    queue.queueCount = 1;
+    queue.pQueuePriorities = priorities;
+  }
+  queues[0].queueFamilyIndex = queue_family();
+  if (has_copy_family(physical_)) {
+    queues[1].queueFamilyIndex = static_cast<std::uint32_t>(physical_.copy_family);
+    queues[1].queueCount = static_cast<std::uint32_t>(gpu.copy_queues);
+  }
   auto info = make<VkDeviceCreateInfo>(VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO);
   info.pNext = &features;
-  info.queueCreateInfoCount = 1;
-  info.pQueueCreateInfos = &queue;
+  info.queueCreateInfoCount = has_copy_family(physical_) ? 2 : 1;
+  info.pQueueCreateInfos = queues;
   info.enabledExtensionCount = static_cast<std::uint32_t>(extensions.size());
   info.ppEnabledExtensionNames = extensions.data();
   vulkan::check(instance_->vk().CreateDevice(physical_.handle, &info, nullptr, &handle_), "vkCreateDevice");
@@ -166,14 +180,37 @@ void Device::load_functions() {
     throw Error(ErrorCode::kInternal, "the Vulkan driver of " + info().name + " has no vk" #function);
   AULE_VULKAN_DEVICE_FUNCTIONS(AULE_VULKAN_LOAD)
 #undef AULE_VULKAN_LOAD
+#define AULE_VULKAN_LOAD(function) vk_.function = reinterpret_cast<PFN_vk##function>(get(handle_, "vk" #function));
+  AULE_VULKAN_OPTIONAL_DEVICE_FUNCTIONS(AULE_VULKAN_LOAD)
+#undef AULE_VULKAN_LOAD
 }
 
-void Device::create_timeline() {
+void Device::create_queues() {
+  queue(QueueUse::kCompute).family = families_[0] = families_[1] = queue_family();
   auto type = make<VkSemaphoreTypeCreateInfo>(VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO);
   type.semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE;
   auto info = make<VkSemaphoreCreateInfo>(VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO);
   info.pNext = &type;
-  check(vk_.CreateSemaphore(handle_, &info, nullptr, &timeline_), "vkCreateSemaphore");
+  for (Queue& queue : queues_) {
+    if (queue.handle == VK_NULL_HANDLE) continue;
+    if (queue.family != families_[0]) families_[1] = queue.family;
+    check(vk_.CreateSemaphore(handle_, &info, nullptr, &queue.timeline), "vkCreateSemaphore");
+  }
+}
+
+void Device::share(VkBufferCreateInfo& info) const {
+  if (families_[0] == families_[1]) return;
+  info.sharingMode = VK_SHARING_MODE_CONCURRENT;
+  info.queueFamilyIndexCount = 2;
+  info.pQueueFamilyIndices = families_;
+}
+
+int Device::find_memory_type(std::uint32_t allowed, VkMemoryPropertyFlags flags) const {
+  VkPhysicalDeviceMemoryProperties memory{};
+  instance_->vk().GetPhysicalDeviceMemoryProperties(physical_.handle, &memory);
+  for (std::uint32_t i = 0; i < memory.memoryTypeCount; ++i)
+    if ((allowed >> i & 1) != 0 && (memory.memoryTypes[i].propertyFlags & flags) == flags) return static_cast<int>(i);
+  return -1;
 }
 
 void Device::create_allocator() {
@@ -216,34 +253,56 @@ void Device::check(VkResult result, const char* call) {
   throw_result(result, std::string(call) + " on " + info().name);
 }
 
-std::uint64_t Device::submit(std::span<const VkCommandBuffer> commands) {
+Point Device::submit(QueueUse use, std::span<const VkCommandBuffer> commands, std::span<const Point> after) {
+  VkSemaphore semaphores[kQueueUses];
+  std::uint64_t values[kQueueUses];
+  VkPipelineStageFlags stages[kQueueUses];
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    semaphores[i] = queue(after[i].queue).timeline;
+    values[i] = after[i].value;
+    stages[i] = VK_PIPELINE_STAGE_ALL_COMMANDS_BIT;
+  }
   const std::lock_guard lock(queue_mutex_);
-  const std::uint64_t value = submitted_ + 1;
+  Queue& queue = this->queue(use);
+  const std::uint64_t value = queue.submitted + 1;
   auto timeline = make<VkTimelineSemaphoreSubmitInfo>(VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO);
+  timeline.waitSemaphoreValueCount = static_cast<std::uint32_t>(after.size());
+  timeline.pWaitSemaphoreValues = values;
   timeline.signalSemaphoreValueCount = 1;
   timeline.pSignalSemaphoreValues = &value;
   auto info = make<VkSubmitInfo>(VK_STRUCTURE_TYPE_SUBMIT_INFO);
   info.pNext = &timeline;
+  info.waitSemaphoreCount = static_cast<std::uint32_t>(after.size());
+  info.pWaitSemaphores = semaphores;
+  info.pWaitDstStageMask = stages;
   info.commandBufferCount = static_cast<std::uint32_t>(commands.size());
   info.pCommandBuffers = commands.data();
   info.signalSemaphoreCount = 1;
-  info.pSignalSemaphores = &timeline_;
-  check(vk_.QueueSubmit(queue_, 1, &info, VK_NULL_HANDLE), "vkQueueSubmit");
-  submitted_ = value;
-  return value;
+  info.pSignalSemaphores = &queue.timeline;
+  check(vk_.QueueSubmit(queue.handle, 1, &info, VK_NULL_HANDLE), "vkQueueSubmit");
+  queue.submitted = value;
+  return {use, value};
 }
 
-void Device::wait(std::uint64_t value) {
+void Device::wait(const Point& point) {
+  const VkSemaphore timeline = queue(point.queue).timeline;
   auto info = make<VkSemaphoreWaitInfo>(VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO);
   info.semaphoreCount = 1;
-  info.pSemaphores = &timeline_;
-  info.pValues = &value;
+  info.pSemaphores = &timeline;
+  info.pValues = &point.value;
   for (std::uint64_t before = 0, now = 0;; before = now) {
     const VkResult result = vk_.WaitSemaphores(handle_, &info, kHangNanoseconds);
     check(result, "vkWaitSemaphores");
     if (result != VK_TIMEOUT) return;
-    check(vk_.GetSemaphoreCounterValue(handle_, timeline_, &now), "vkGetSemaphoreCounterValue");
-    if (now > before) continue;  // the queue is long, not stuck
+    now = 0;
+    // The queue may be long, or wait for another one that is: it is stuck if none finishes anything.
+    for (const Queue& queue : queues_) {
+      std::uint64_t value = 0;
+      if (queue.timeline == VK_NULL_HANDLE) continue;
+      check(vk_.GetSemaphoreCounterValue(handle_, queue.timeline, &value), "vkGetSemaphoreCounterValue");
+      now += value;
+    }
+    if (now > before) continue;
     lost_ = stuck_ = true;
     throw Error(ErrorCode::kDeviceLost,
                 physical_.info.name + " finished nothing within 120 s; the next call starts on a new device");
@@ -252,7 +311,7 @@ void Device::wait(std::uint64_t value) {
 
 bool Device::reached(std::uint64_t value) {
   std::uint64_t now = 0;
-  check(vk_.GetSemaphoreCounterValue(handle_, timeline_, &now), "vkGetSemaphoreCounterValue");
+  check(vk_.GetSemaphoreCounterValue(handle_, queue(QueueUse::kCompute).timeline, &now), "vkGetSemaphoreCounterValue");
   return now >= value;
 }
 
@@ -260,20 +319,25 @@ Buffer::Buffer(Device& device, std::int64_t bytes, BufferUse use) : device_(&dev
   auto info = make<VkBufferCreateInfo>(VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO);
   info.size = static_cast<VkDeviceSize>(bytes);
   info.usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT;
+  device.share(info);
   VmaAllocationCreateInfo allocation{};
   allocation.usage =
       use == BufferUse::kDevice ? VMA_MEMORY_USAGE_AUTO_PREFER_DEVICE : VMA_MEMORY_USAGE_AUTO_PREFER_HOST;
-  const bool map = use != BufferUse::kDevice || device.info().gpu.mapped_memory;
-  if (map) {
-    allocation.flags = VMA_ALLOCATION_CREATE_MAPPED_BIT;
-    // Integrated memory is read by the host too; what a discrete card maps is only written.
-    const bool read =
-        use == BufferUse::kDownload || (use == BufferUse::kDevice && device.info().kind != DeviceKind::kDiscreteGpu);
-    allocation.flags |=
-        read ? VMA_ALLOCATION_CREATE_HOST_ACCESS_RANDOM_BIT : VMA_ALLOCATION_CREATE_HOST_ACCESS_SEQUENTIAL_WRITE_BIT;
-  }
+  const GpuTraits& gpu = device.info().gpu;
+  if (use != BufferUse::kDevice || gpu.mapped_memory) allocation.flags = VMA_ALLOCATION_CREATE_MAPPED_BIT;
+  // Read by the host: cached. Integrated memory is; what a discrete card maps is only written.
+  const bool read = use == BufferUse::kDownload ||
+                    (use == BufferUse::kDevice && gpu.mapped_memory && device.info().kind != DeviceKind::kDiscreteGpu);
   VmaAllocationInfo result{};
-  const VkResult status = vmaCreateBuffer(device.allocator(), &info, &allocation, &handle_, &allocation_, &result);
+  const auto create = [&](VmaAllocationCreateFlags flags) {
+    VmaAllocationCreateInfo wanted = allocation;
+    if (allocation.flags != 0) wanted.flags |= flags;
+    return vmaCreateBuffer(device.allocator(), &info, &wanted, &handle_, &allocation_, &result);
+  };
+  VkResult status = create(read ? VMA_ALLOCATION_CREATE_HOST_ACCESS_RANDOM_BIT
+                                : VMA_ALLOCATION_CREATE_HOST_ACCESS_SEQUENTIAL_WRITE_BIT);
+  // A device without cached memory: slow, not impossible.
+  if (status == VK_ERROR_FEATURE_NOT_PRESENT) status = create(VMA_ALLOCATION_CREATE_HOST_ACCESS_SEQUENTIAL_WRITE_BIT);
   if (status < 0) {
     handle_ = VK_NULL_HANDLE;
     device.check(status, ("allocating " + format_bytes(bytes)).c_str());

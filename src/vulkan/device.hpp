@@ -1,4 +1,4 @@
-// A logical device: its one queue, its memory, its lock. Everything that a call makes on it dies before it.
+// A logical device: its queues, its memory, its lock. Everything that a call makes on it dies before it.
 #pragma once
 
 #include <atomic>
@@ -21,6 +21,16 @@ enum class BufferUse : std::uint8_t {
   kDevice,    ///< the device's own memory; mapped where GpuTraits::mapped_memory says so
   kUpload,    ///< mapped, written once from front to back by the host
   kDownload,  ///< mapped, read by the host: cached
+};
+
+/// The device's queues: one that computes, and on many cards queues that copy beside it.
+enum class QueueUse : std::uint8_t { kCompute, kUpload, kDownload };
+inline constexpr int kQueueUses = 3;
+
+/// A moment in a queue's work: its timeline has reached the value.
+struct Point {
+  QueueUse queue = QueueUse::kCompute;
+  std::uint64_t value = 0;
 };
 
 /// A buffer with its memory. Move-only; frees itself.
@@ -73,6 +83,8 @@ class Device {
   ~Device();
 
   const DeviceInfo& info() const { return physical_.info; }
+  /// What the matrix units' probe found; before anything is planned.
+  void set_matrix_maps(std::vector<MatrixMap> maps) { physical_.info.gpu.matrix_maps = std::move(maps); }
   const PhysicalDevice& physical() const { return physical_; }
   const Instance& instance() const { return *instance_; }
   VkDevice handle() const { return handle_; }
@@ -80,14 +92,25 @@ class Device {
   VmaAllocator_T* allocator() const { return allocator_; }
   std::uint32_t queue_family() const { return static_cast<std::uint32_t>(physical_.queue_family); }
 
-  /// Submits; returns the timeline's value that says when it is done. Any thread.
-  std::uint64_t submit(std::span<const VkCommandBuffer> commands);
-  /// Waits for a value of the timeline. Any thread.
-  void wait(std::uint64_t value);
-  /// Whether a value was reached, without waiting.
+  /// Submits to the compute queue; returns its timeline's value that says when it is done. Any thread.
+  std::uint64_t submit(std::span<const VkCommandBuffer> commands, std::span<const Point> after = {}) {
+    return submit(QueueUse::kCompute, commands, after).value;
+  }
+  /// The work begins when every point of `after` is reached.
+  Point submit(QueueUse use, std::span<const VkCommandBuffer> commands, std::span<const Point> after = {});
+  bool has_queue(QueueUse use) const { return queue(use).handle != VK_NULL_HANDLE; }
+  std::uint32_t queue_family(QueueUse use) const { return queue(use).family; }
+  /// Waits for a value of the compute queue's timeline. Any thread.
+  void wait(std::uint64_t value) { wait({QueueUse::kCompute, value}); }
+  void wait(const Point& point);
+  /// Whether a value of it was reached, without waiting.
   bool reached(std::uint64_t value);
-  VkSemaphore timeline() const { return timeline_; }
-  std::uint64_t last_submitted() const { return submitted_; }
+  std::uint64_t last_submitted() const { return queue(QueueUse::kCompute).submitted; }
+
+  /// Makes a buffer usable by every queue that the device uses.
+  void share(VkBufferCreateInfo& info) const;
+  /// A memory type among `allowed` with these flags, -1 if there is none.
+  int find_memory_type(std::uint32_t allowed, VkMemoryPropertyFlags flags) const;
 
   /// check() that remembers a lost device.
   void check(VkResult result, const char* call);
@@ -100,7 +123,7 @@ class Device {
   Device(std::shared_ptr<Instance> instance, const PhysicalDevice& physical);
   void create_device();
   void load_functions();
-  void create_timeline();
+  void create_queues();
   void create_allocator();
 
   std::shared_ptr<Instance> instance_;
@@ -108,11 +131,19 @@ class Device {
   VkDevice handle_ = VK_NULL_HANDLE;
   bool owned_ = true;
   DeviceTable vk_;
-  VkQueue queue_ = VK_NULL_HANDLE;
+  struct Queue {
+    VkQueue handle = VK_NULL_HANDLE;
+    std::uint32_t family = 0;
+    VkSemaphore timeline = VK_NULL_HANDLE;
+    std::atomic<std::uint64_t> submitted{0};
+  };
+  const Queue& queue(QueueUse use) const { return queues_[static_cast<std::size_t>(use)]; }
+  Queue& queue(QueueUse use) { return queues_[static_cast<std::size_t>(use)]; }
+
   VmaAllocator_T* allocator_ = nullptr;
-  VkSemaphore timeline_ = VK_NULL_HANDLE;
+  Queue queues_[kQueueUses];
+  std::uint32_t families_[2] = {};  ///< of all queues, if they are two
   std::mutex queue_mutex_;
-  std::atomic<std::uint64_t> submitted_{0};
   std::atomic<bool> lost_{false}, stuck_{false};
 };
 

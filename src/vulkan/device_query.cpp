@@ -11,13 +11,6 @@ bool has(const std::vector<std::string>& extensions, const char* name) {
   return std::find(extensions.begin(), extensions.end(), name) != extensions.end();
 }
 
-/// Appends a structure to a pNext chain.
-template <class Head, class Structure>
-void chain(Head& head, Structure& structure) {
-  structure.pNext = head.pNext;
-  head.pNext = &structure;
-}
-
 std::string uuid_text(const std::uint8_t (&uuid)[VK_UUID_SIZE]) {
   std::string text;
   char digits[3];
@@ -161,6 +154,11 @@ void query_memory(const InstanceTable& vk, PhysicalDevice& device) {
     const VkMemoryType& type = memory.memoryTypes[i];
     const auto heap = static_cast<std::int64_t>(memory.memoryHeaps[type.heapIndex].size);
     gpu.mapped_memory |= (type.propertyFlags & kMapped) == kMapped && heap == gpu.memory_bytes;
+    // Of an integrated device all memory is the same; of a card only its own counts.
+    const VkMemoryPropertyFlags cached = device.info.kind == DeviceKind::kDiscreteGpu
+                                             ? kMapped | VK_MEMORY_PROPERTY_HOST_CACHED_BIT
+                                             : VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
+    gpu.mapped_cached |= (type.propertyFlags & cached) == cached;
   }
 }
 
@@ -177,6 +175,40 @@ int compute_queue_family(const InstanceTable& vk, VkPhysicalDevice handle) {
     if ((families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT) == 0) break;
   }
   return best;
+}
+
+/// A family of queues for copies alone: what is submitted there runs beside the kernels.
+void query_copy_queues(const InstanceTable& vk, PhysicalDevice& device) {
+  std::uint32_t count = 0;
+  vk.GetPhysicalDeviceQueueFamilyProperties(device.handle, &count, nullptr);
+  std::vector<VkQueueFamilyProperties> families(count);
+  vk.GetPhysicalDeviceQueueFamilyProperties(device.handle, &count, families.data());
+  for (std::uint32_t i = 0; i < count && device.copy_family < 0; ++i) {
+    constexpr VkQueueFlags kOthers = VK_QUEUE_COMPUTE_BIT | VK_QUEUE_GRAPHICS_BIT;
+    const VkQueueFlags flags = families[i].queueFlags;
+    if ((flags & VK_QUEUE_TRANSFER_BIT) == 0 || (flags & kOthers) != 0 || families[i].queueCount == 0) continue;
+    device.copy_family = static_cast<int>(i);
+    device.info.gpu.copy_queues = static_cast<int>(std::min<std::uint32_t>(families[i].queueCount, 2));
+  }
+}
+
+/// Whether host memory can become buffers, and how it must be aligned.
+void query_import(const InstanceTable& vk, PhysicalDevice& device, const std::vector<std::string>& extensions) {
+  if (!has(extensions, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME)) return;
+  auto host = make<VkPhysicalDeviceExternalMemoryHostPropertiesEXT>(
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_MEMORY_HOST_PROPERTIES_EXT);
+  auto properties = make<VkPhysicalDeviceProperties2>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2);
+  chain(properties, host);
+  vk.GetPhysicalDeviceProperties2(device.handle, &properties);
+  device.info.gpu.import_alignment = static_cast<std::int64_t>(host.minImportedHostPointerAlignment);
+  if (vk.GetPhysicalDeviceExternalBufferProperties == nullptr) return;
+  auto info = make<VkPhysicalDeviceExternalBufferInfo>(VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_BUFFER_INFO);
+  info.usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT;
+  info.handleType = VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT;
+  auto buffer = make<VkExternalBufferProperties>(VK_STRUCTURE_TYPE_EXTERNAL_BUFFER_PROPERTIES);
+  vk.GetPhysicalDeviceExternalBufferProperties(device.handle, &info, &buffer);
+  device.info.gpu.host_import =
+      (buffer.externalMemoryProperties.externalMemoryFeatures & VK_EXTERNAL_MEMORY_FEATURE_IMPORTABLE_BIT) != 0;
 }
 
 /// Where nothing was measured yet: what the slowest device of the kind does in fp32, so that a submission stays short.
@@ -221,9 +253,10 @@ PhysicalDevice query_device(const InstanceTable& vk, VkPhysicalDevice handle) {
   query_features(vk, device, extensions);
   query_matrices(vk, device, extensions);
   query_memory(vk, device);
-  device.info.gpu.host_import = has(extensions, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
+  query_import(vk, device, extensions);
   device.info.gpu.tflops = low_tflops(device.info);
   device.queue_family = compute_queue_family(vk, handle);
+  query_copy_queues(vk, device);
   if (device.queue_family < 0) device.reason = "has no compute queue";
   recognise(device.info, basic.vendorID, basic.deviceID);
   return device;

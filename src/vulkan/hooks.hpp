@@ -14,6 +14,10 @@ struct Hooks {
   std::optional<PFN_vkGetInstanceProcAddr> loader;
   /// Changes what a device was found to be: less memory, smaller bindings, no mapped memory.
   std::function<void(DeviceInfo&)> adjust;
+  /// Copies get queues of their own, with timelines of their own, that are the compute queue.
+  bool copy_queues = false;
+  /// Instead of kSmallestImport.
+  std::optional<std::int64_t> smallest_import;
 };
 
 /// Set before a back end is made, from one thread.

@@ -6,15 +6,9 @@
 namespace aule::vulkan {
 namespace {
 
-// Rough on purpose: near the break-even point either choice is good. GB/s include packing and the copy by one host
-// thread.
-constexpr double kDiscreteBandwidth = 8e9, kIntegratedBandwidth = 5e9;
-constexpr double kCallSeconds = 150e-6;  ///< submission and waiting
-constexpr double kThreadFlops = 30e9;    ///< of the CPU back end, fp32, per thread with AVX2
-constexpr double kShareOfPeak = 0.25;    ///< what a first-guess kernel gets of a GPU
-// fp32 operations of a compute unit in a second: 128 lanes of 2 GHz, twice for multiply and add.
-constexpr double kUnitFlops = 512e9;
-constexpr double kDecodeBandwidth = 10e9;  ///< bytes that a CPU streams in a second, where reading K and V is all
+// No GPU's call is cheaper than this, and hardly a CPU slower than that, per thread.
+constexpr Rates kFastestGpu{30e-6, 100e9, 200e12};
+constexpr Rates kSlowestCpu{3e-6, 10e9, 20e9};
 
 double tensor_bytes(const AttentionProblem& p) {
   const auto of = [&](std::int64_t heads, std::int64_t rows, std::int64_t columns) {
@@ -27,15 +21,13 @@ double tensor_bytes(const AttentionProblem& p) {
 
 }  // namespace
 
-HostCost host_cost(const AttentionProblem& problem, const DeviceInfo& device, int threads) {
+HostCost host_cost(const AttentionProblem& problem, const MachineRates& rates, int threads) {
   const double bytes = tensor_bytes(problem), flops = problem_flops(problem);
-  const double guess = static_cast<double>(device.parallelism) * kUnitFlops * kShareOfPeak;
-  const double rate = std::max(guess, device.gpu.tflops * 1e12);
-  HostCost cost;
-  cost.gpu = kCallSeconds + flops / rate +
-             bytes / (device.kind == DeviceKind::kDiscreteGpu ? kDiscreteBandwidth : kIntegratedBandwidth);
-  cost.cpu = flops / (kThreadFlops * threads) + bytes / kDecodeBandwidth;
-  return cost;
+  return {rates.gpu.seconds(bytes, flops), rates.cpu_with(threads).seconds(bytes, flops)};
+}
+
+HostCost extreme_cost(const AttentionProblem& problem, int threads) {
+  return host_cost(problem, {kFastestGpu, kSlowestCpu, 1, ""}, threads);
 }
 
 std::string to_string(const HostCost& cost) {

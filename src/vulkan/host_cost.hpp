@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "core/backend.hpp"
+#include "vulkan/rates.hpp"
 
 namespace aule::vulkan {
 
@@ -13,7 +13,10 @@ struct HostCost {
 };
 
 /// Pure. `threads`: of the CPU back end.
-HostCost host_cost(const AttentionProblem& problem, const DeviceInfo& device, int threads);
+HostCost host_cost(const AttentionProblem& problem, const MachineRates& rates, int threads);
+
+/// Of the slowest CPU and the fastest GPU: where the CPU wins this, nothing need be measured. Pure.
+HostCost extreme_cost(const AttentionProblem& problem, int threads);
 
 /// "estimates 2.1 ms on the CPU, 0.4 ms on the GPU with copies"
 std::string to_string(const HostCost& cost);

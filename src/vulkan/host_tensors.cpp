@@ -143,9 +143,73 @@ std::vector<HostTensor> chunk_tensors(const Chunk& chunk, const AttentionArgs& a
   return tensors;
 }
 
-ChunkMemory lay_out(const Chunk& chunk, const Program& program, const AttentionArgs& args) {
+HostRange host_range(const HostTensor& tensor) {
+  HostRange range{static_cast<char*>(tensor.view.data), static_cast<char*>(tensor.view.data)};
+  for (int d = 0; d < 4; ++d) {
+    const std::int64_t last = (tensor.size[d] - 1) * (tensor.size[d] > 1 ? tensor.view.stride[d] : 0);
+    (last < 0 ? range.begin : range.end) += last * tensor.layout.element_bytes;
+  }
+  range.end += tensor.layout.element_bytes;
+  return range;
+}
+
+HostRange whole_pages(const HostRange& range, std::int64_t unit) {
+  const auto before = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(range.begin)) % unit;
+  const auto after = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(range.end)) % unit;
+  return {range.begin - before, after == 0 ? range.end : range.end + (unit - after)};
+}
+
+namespace {
+
+/// Whether kernels can read and write the tensor as it lies: like rows_are_wide of recording.cpp, for one tensor.
+bool can_bind(const HostTensor& tensor) {
+  if (!has_wide_rows(tensor.binding)) return tensor.binding == kBindMask;
+  const auto wide = [](std::int64_t bytes) { return bytes % kRowAlignment == 0; };
+  const std::int64_t element = tensor.layout.element_bytes;
+  if (tensor.size[3] > 1 && tensor.view.stride[3] != 1) return false;
+  if (!wide(static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(tensor.view.data)))) return false;
+  for (int d = 0; d < 3; ++d)
+    if (tensor.size[d] > 1 && !wide(tensor.view.stride[d] * element)) return false;
+  return wide(tensor.size[3] * element);
+}
+
+/// Whether the host's bytes are the packed ones, so that the device can copy them.
+bool is_packed(const HostTensor& tensor) {
+  if (tensor.layout.pitch != tensor.size[3]) return false;
+  for (int d = 0; d < 4; ++d)
+    if (tensor.layout.size[d] > 1 && tensor.view.stride[d] != tensor.layout.stride[d]) return false;
+  return true;
+}
+
+bool overlap(const HostRange& a, const HostRange& b) { return a.begin < b.end && b.begin < a.end; }
+
+bool may_import(const HostTensor& tensor, const ImportRule& rule) {
+  if (rule.mode == ImportMode::kNone || tensor.role == Role::kShared) return false;
+  const HostRange range = host_range(tensor), pages = whole_pages(range, rule.alignment);
+  const std::int64_t span = range.end - range.begin, bytes = tensor.layout.bytes();
+  // A view with much between its rows would pin what nobody reads.
+  if (bytes < rule.smallest || span > 4 * bytes) return false;
+  if (tensor.role == Role::kOutput && (pages.begin != range.begin || pages.end != range.end)) return false;
+  return rule.mode == ImportMode::kBind ? can_bind(tensor) : is_packed(tensor);
+}
+
+}  // namespace
+
+void mark_imports(std::vector<HostTensor>& tensors, const ImportRule& rule) {
+  for (HostTensor& tensor : tensors) tensor.imported = may_import(tensor, rule);
+  // An output that lies on another tensor would be written while that is read: with copies it is not.
+  for (HostTensor& output : tensors) {
+    if (!output.imported || output.role != Role::kOutput) continue;
+    for (const HostTensor& other : tensors)
+      if (&other != &output && overlap(host_range(output), host_range(other))) output.imported = false;
+  }
+}
+
+ChunkMemory lay_out(const Chunk& chunk, const Program& program, const AttentionArgs& args, const ImportRule& rule) {
   ChunkMemory memory;
   memory.tensors = chunk_tensors(chunk, args);
+  memory.imports = rule.mode;
+  mark_imports(memory.tensors, rule);
   std::int64_t end = 0;
   const auto take = [&](std::int64_t bytes) {
     const std::int64_t at = end;
@@ -154,8 +218,15 @@ ChunkMemory lay_out(const Chunk& chunk, const Program& program, const AttentionA
     return at;
   };
   const auto place = [&](Role role) {
-    for (HostTensor& tensor : memory.tensors)
-      if (tensor.role == role) tensor.offset = take(tensor.layout.bytes());
+    for (HostTensor& tensor : memory.tensors) {
+      if (tensor.role != role) continue;
+      if (tensor.imported && rule.mode == ImportMode::kBind) {
+        const HostRange range = host_range(tensor);
+        memory.largest_binding = std::max(memory.largest_binding, aligned(range.end - range.begin));
+      } else {
+        tensor.offset = take(tensor.layout.bytes());
+      }
+    }
   };
   memory.params = take(sizeof(kernels::AttentionParams));
   place(Role::kInput);
@@ -169,9 +240,49 @@ ChunkMemory lay_out(const Chunk& chunk, const Program& program, const AttentionA
   return memory;
 }
 
+DeviceTensor tensor_in_place(const HostTensor& host, VkBuffer buffer, std::int64_t bytes, const char* begin) {
+  DeviceTensor tensor;
+  tensor.buffer = buffer, tensor.buffer_bytes = bytes;
+  tensor.offset = static_cast<const char*>(host.view.data) - begin;
+  tensor.element_bytes = host.layout.element_bytes;
+  for (int d = 0; d < 4; ++d) {
+    tensor.size[d] = host.size[d];
+    tensor.stride[d] = host.size[d] > 1 ? host.view.stride[d] : d == 3 ? 1 : 0;
+  }
+  return tensor;
+}
+
+namespace {
+
+// Staged calls are cut so that packing, computing and unpacking overlap; not so small that a chunk leaves the device
+// idle.
+constexpr std::int64_t kSmallestStagedChunk = 16 << 20, kLargestStagedChunk = 256 << 20;
+constexpr std::int64_t kPartsOfStagedCall = 4, kAlignmentSlack = 64 << 10;
+constexpr std::int64_t kLargestMappedChunk = std::int64_t{2} << 30;
+
+}  // namespace
+
+ChunkLimits chunk_limits(const DeviceInfo& device, std::int64_t travelling) {
+  const GpuTraits& gpu = device.gpu;
+  ChunkLimits limits;
+  limits.staged =
+      memory_path(device, travelling).map_inputs
+          ? kLargestMappedChunk
+          : std::clamp(travelling / kPartsOfStagedCall + kAlignmentSlack, kSmallestStagedChunk, kLargestStagedChunk);
+  limits.memory = std::min(gpu.max_buffer_bytes, gpu.memory_bytes);
+  limits.binding = std::min<std::int64_t>(gpu.max_binding_bytes, INT32_MAX);
+  return limits;
+}
+
+bool keeps_to(const ChunkLimits& limits, const ChunkMemory& memory) {
+  return memory.outputs_end <= limits.staged && memory.bytes <= limits.memory &&
+         memory.largest_binding <= limits.binding;
+}
+
 DeviceTensors device_tensors(const ChunkMemory& memory, const Program& program, VkBuffer buffer, std::int64_t bytes) {
   DeviceTensors tensors;
   for (const HostTensor& host : memory.tensors) {
+    if (host.imported && memory.imports == ImportMode::kBind) continue;  // not in this buffer
     DeviceTensor& tensor = tensors[host.binding];
     tensor.buffer = buffer, tensor.buffer_bytes = bytes, tensor.offset = host.offset;
     tensor.element_bytes = host.layout.element_bytes;

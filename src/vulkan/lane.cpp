@@ -32,16 +32,17 @@ Lane::Lane(Device& device, VkCommandBuffer external) : Lane(device) {
 Lane::~Lane() {
   if (device_.stuck()) return;
   try {
-    if (pending_ && !device_.lost()) wait();
+    if (busy() && !device_.lost()) wait();
   } catch (const Error&) {  // NOLINT(bugprone-empty-catch): lost, nothing runs any more
   }
   for (const VkDescriptorPool pool : descriptor_pools_)
     device_.vk().DestroyDescriptorPool(device_.handle(), pool, nullptr);
+  for (const Copies& copies : copies_) device_.vk().DestroyCommandPool(device_.handle(), copies.pool, nullptr);
   device_.vk().DestroyCommandPool(device_.handle(), command_pool_, nullptr);
 }
 
 void Lane::reset() {
-  if (pending_) wait();
+  if (busy()) wait();
   const DeviceTable& vk = device_.vk();
   device_.check(vk.ResetCommandPool(device_.handle(), command_pool_, 0), "vkResetCommandPool");
   for (std::size_t i = 0; i <= pool_ && i < descriptor_pools_.size(); ++i)
@@ -78,19 +79,58 @@ void Lane::cut() {
   ++recorded_;
 }
 
-std::uint64_t Lane::submit() {
+std::uint64_t Lane::submit(std::span<const Point> after) {
   cut();
   // One at a time: the operating system's watchdog looks at each submission by itself.
   for (std::size_t i = 0; i < recorded_; ++i) {
-    value_ = device_.submit({&commands_[i], 1});
-    pending_ = true;
+    value_ = device_.submit({&commands_[i], 1}, after);
+    after = {};  // those behind it wait for it
+    add_pending({QueueUse::kCompute, value_});
   }
   return value_;
 }
 
+void Lane::add_pending(const Point& point) {
+  for (Point& pending : pending_) {
+    if (pending.queue != point.queue) continue;
+    pending = point;
+    return;
+  }
+  pending_.push_back(point);
+}
+
 void Lane::wait() {
-  if (pending_) device_.wait(value_);
-  pending_ = false;
+  for (const Point& point : pending_) device_.wait(point);
+  pending_.clear();
+}
+
+VkCommandBuffer Lane::begin_copies(QueueUse queue) {
+  const DeviceTable& vk = device_.vk();
+  Copies& copies = copies_[static_cast<std::size_t>(queue)];
+  if (copies.pool == VK_NULL_HANDLE) {
+    auto info = make<VkCommandPoolCreateInfo>(VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO);
+    info.queueFamilyIndex = device_.queue_family(queue);
+    device_.check(vk.CreateCommandPool(device_.handle(), &info, nullptr, &copies.pool), "vkCreateCommandPool");
+    auto allocate = make<VkCommandBufferAllocateInfo>(VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO);
+    allocate.commandPool = copies.pool;
+    allocate.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY;
+    allocate.commandBufferCount = 1;
+    device_.check(vk.AllocateCommandBuffers(device_.handle(), &allocate, &copies.commands), "vkAllocateCommandBuffers");
+  } else {
+    device_.check(vk.ResetCommandPool(device_.handle(), copies.pool, 0), "vkResetCommandPool");
+  }
+  auto begin = make<VkCommandBufferBeginInfo>(VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO);
+  begin.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT;
+  device_.check(vk.BeginCommandBuffer(copies.commands, &begin), "vkBeginCommandBuffer");
+  return copies.commands;
+}
+
+Point Lane::submit_copies(QueueUse queue, std::span<const Point> after) {
+  const VkCommandBuffer commands = copies_[static_cast<std::size_t>(queue)].commands;
+  device_.check(device_.vk().EndCommandBuffer(commands), "vkEndCommandBuffer");
+  const Point point = device_.submit(queue, {&commands, 1}, after);
+  add_pending(point);
+  return point;
 }
 
 VkDescriptorSet Lane::descriptor_set(const Pipeline& pipeline, const VkDescriptorBufferInfo* ranges) {

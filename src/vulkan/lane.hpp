@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "vulkan/device.hpp"
@@ -26,10 +27,14 @@ class Lane {
   VkCommandBuffer current();
   /// Ends the current command buffer, so that the next command begins another submission.
   void cut();
-  /// Submits everything recorded; wait() waits for it.
-  std::uint64_t submit();
+  /// Submits everything recorded, to begin when every point of `after` is reached; wait() waits for it.
+  std::uint64_t submit(std::span<const Point> after = {});
   void wait();
-  bool busy() const { return pending_; }
+  bool busy() const { return !pending_.empty(); }
+
+  /// A command buffer for a queue of copies, and its submission; once each between two resets.
+  VkCommandBuffer begin_copies(QueueUse queue);
+  Point submit_copies(QueueUse queue, std::span<const Point> after = {});
 
   /// A set with these buffers at the bindings that the pipeline's module declares.
   VkDescriptorSet descriptor_set(const Pipeline& pipeline, const VkDescriptorBufferInfo* ranges);
@@ -43,11 +48,19 @@ class Lane {
   void release_buffers();
 
  private:
+  void add_pending(const Point& point);
+
   Device& device_;
   VkCommandPool command_pool_ = VK_NULL_HANDLE;
   std::vector<VkCommandBuffer> commands_;
   std::size_t recorded_ = 0;  ///< of commands_, ended
-  bool recording_ = false, pending_ = false, reusable_ = false;
+  bool recording_ = false, reusable_ = false;
+  std::vector<Point> pending_;  ///< what the device has not yet been seen to finish
+  struct Copies {
+    VkCommandPool pool = VK_NULL_HANDLE;
+    VkCommandBuffer commands = VK_NULL_HANDLE;
+  };
+  Copies copies_[kQueueUses];
   VkCommandBuffer external_ = VK_NULL_HANDLE;
   std::vector<VkDescriptorPool> descriptor_pools_;
   std::size_t pool_ = 0;

@@ -66,7 +66,7 @@ std::optional<std::vector<int>> key_order(const MeasuredMaps& maps) {
 }
 
 /// Lane distances over which lanes with the same column hold its other rows; each lane and its partners together must
-/// have what operand B wants in every one of them.
+/// have what operand B wants in every one of them, which is all rows in order.
 std::optional<std::vector<int>> swap_distances(const MeasuredMaps& maps) {
   const int lanes = maps.accumulator.lanes(), groups = maps.b.elements() / maps.accumulator.elements();
   std::vector<int> distances;
@@ -79,7 +79,7 @@ std::optional<std::vector<int>> swap_distances(const MeasuredMaps& maps) {
     std::vector<int> wanted, held;
     const int column = maps.b.place(lane, 0).column;
     for (int e = 0; e < maps.b.elements(); ++e) {
-      if (maps.b.place(lane, e).column != column) return std::nullopt;
+      if (!(maps.b.place(lane, e) == Place{e, column})) return std::nullopt;
       wanted.push_back(maps.b.place(lane, e).row);
     }
     for (int group = 0; group < groups; ++group) {

@@ -48,7 +48,9 @@ void set_numbers(kernels::AttentionParams& params, const CallNumbers& numbers) {
   params.batch_head_low = static_cast<std::uint32_t>(numbers.batch_head);
   params.batch_head_high = static_cast<std::uint32_t>(numbers.batch_head >> 32);
   params.batch_head_stride = narrow(numbers.batch_head_stride);
-  params.accumulate = numbers.accumulate ? 1 : 0;
+  params.accumulate = (numbers.add_dmask ? 1 : 0) + (numbers.add_dsinks ? 2 : 0);
+  params.first_query = narrow(numbers.first_query);
+  params.first_key = narrow(numbers.first_key);
   params.dmask_size_0 = narrow(numbers.dmask_size[0]);
   params.dmask_size_1 = narrow(numbers.dmask_size[1]);
   params.dmask_size_2 = narrow(numbers.dmask_size[2]);
@@ -93,7 +95,8 @@ std::vector<Chunk> make_chunks(const AttentionProblem& problem,
       const std::int64_t middle = low + (high - low + 1) / 2;
       good(middle) ? low = middle : high = middle - 1;
     }
-    return low;
+    const std::int64_t count = (most + low - 1) / std::max<std::int64_t>(low, 1);
+    return (most + count - 1) / std::max<std::int64_t>(count, 1);  // as many, all of about one size
   };
   std::int64_t batches = 1, heads = problem.heads_kv;
   if (fits(part(1, problem.heads_kv))) {

@@ -44,9 +44,10 @@ std::vector<Chunk> make_chunks(const AttentionProblem& problem,
 /// What is not in the problem or the tensors.
 struct CallNumbers {
   std::uint64_t dropout_seed = 0;
-  std::uint64_t batch_head = 0;        ///< dropout's number of the chunk's first (batch, head)
-  std::int64_t batch_head_stride = 0;  ///< from batch to batch: heads_q of the whole call
-  bool accumulate = false;
+  std::uint64_t batch_head = 0;                 ///< dropout's number of the chunk's first (batch, head)
+  std::int64_t batch_head_stride = 0;           ///< from batch to batch: heads_q of the whole call
+  bool add_dmask = false, add_dsinks = false;   ///< to what is there, instead of writing
+  std::int64_t first_query = 0, first_key = 0;  ///< dropout's numbers of the first ones; a part of a head has others
   std::int64_t dmask_size[4] = {1, 1, 1, 1};
 };
 

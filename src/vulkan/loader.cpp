@@ -83,6 +83,7 @@ bool is_meant(const PhysicalDevice& device, std::size_t index, const std::string
   std::string uuid = lower(wanted);
   uuid.erase(std::remove(uuid.begin(), uuid.end(), '-'), uuid.end());
   if (!device.info.gpu.uuid.empty() && uuid == device.info.gpu.uuid) return true;
+  if (!wanted.empty() && lower(wanted) == device.info.gpu.family) return true;  // "lavapipe", "rdna3"
   // "6800" is part of a name, "2" is an index that does not exist.
   const bool is_index = wanted.size() < 3 &&
                         std::all_of(wanted.begin(), wanted.end(), [](unsigned char c) { return std::isdigit(c) != 0; });

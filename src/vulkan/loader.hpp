@@ -22,6 +22,7 @@ struct PhysicalDevice {
   DeviceInfo info;
   std::string reason;  ///< why it cannot be used; empty: it can
   int queue_family = -1;
+  int copy_family = -1;  ///< a family that only copies, of GpuTraits::copy_queues queues; -1: none
   VkPhysicalDeviceLimits limits{};
 };
 

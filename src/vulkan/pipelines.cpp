@@ -2,73 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
-#include <cstring>
-#include <fstream>
-#include <iterator>
-#include <system_error>
 
+#include "vulkan/cache_file.hpp"
 #include "vulkan/embedded.hpp"
 
 namespace aule::vulkan {
 namespace {
-
-namespace fs = std::filesystem;
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nothing here sets variables
-  return value == nullptr ? "" : value;
-}
-
-/// $AULE_CACHE_DIR, or the user's cache folder; empty where there is none.
-fs::path cache_folder() {
-  if (const std::string own = environment("AULE_CACHE_DIR"); !own.empty()) return fs::path(own);
-  if (const std::string xdg = environment("XDG_CACHE_HOME"); !xdg.empty()) return fs::path(xdg) / "aule-attention";
-#ifdef _WIN32
-  if (const std::string local = environment("LOCALAPPDATA"); !local.empty()) return fs::path(local) / "aule-attention";
-#endif
-  if (const std::string home = environment("HOME"); !home.empty()) return fs::path(home) / ".cache/aule-attention";
-  return {};
-}
-
-/// One file a device, driver and version of this library: a cache of another driver is of no use.
-fs::path cache_file(const Device& device) {
-  const fs::path folder = cache_folder();
-  if (folder.empty()) return {};
-  VkPhysicalDeviceProperties properties{};
-  device.instance().vk().GetPhysicalDeviceProperties(device.physical().handle, &properties);
-  std::string name = "pipelines-";
-  for (const std::uint8_t byte : properties.pipelineCacheUUID) {
-    const char* digits = "0123456789abcdef";
-    name += {digits[byte >> 4], digits[byte & 15]};
-  }
-  return folder / (name + "-" + std::to_string(properties.driverVersion) + "-" + AULE_VERSION + ".bin");
-}
-
-std::vector<char> read_file(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
-/// Whole or not at all, whatever else runs at the same time.
-void write_file(const fs::path& path, const std::vector<char>& data) {
-  std::error_code ignored;
-  fs::create_directories(path.parent_path(), ignored);
-  const std::string unique = std::to_string(std::chrono::steady_clock::now().time_since_epoch().count());
-  fs::path temporary = path;
-  temporary += "." + unique;
-  {
-    std::ofstream file(temporary, std::ios::binary);
-    file.write(data.data(), static_cast<std::streamsize>(data.size()));
-    if (!file.flush()) {
-      file.close();
-      fs::remove(temporary, ignored);
-      return;
-    }
-  }
-  fs::rename(temporary, path, ignored);
-  if (ignored) fs::remove(temporary, ignored);
-}
 
 std::int64_t now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
@@ -100,8 +39,8 @@ std::vector<std::uint32_t> module_bindings(const std::uint32_t* words, std::size
   return bindings;
 }
 
-PipelineCache::PipelineCache(Device& device) : device_(device), file_(cache_file(device)) {
-  const std::vector<char> data = file_.empty() ? std::vector<char>() : unframe_cache(read_file(file_));
+PipelineCache::PipelineCache(Device& device) : device_(device), file_(cache_file(device, "pipelines", "bin")) {
+  const std::vector<char> data = read_cache(file_);
   auto info = make<VkPipelineCacheCreateInfo>(VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO);
   info.initialDataSize = data.size();
   info.pInitialData = data.data();
@@ -207,7 +146,7 @@ void PipelineCache::save() {
   std::vector<char> data(bytes);
   if (device_.vk().GetPipelineCacheData(device_.handle(), cache_, &bytes, data.data()) != VK_SUCCESS) return;
   data.resize(bytes);
-  write_file(file_, frame_cache(data));
+  write_cache(file_, data);
   unsaved_ = false;
   saved_at_ = now();
 }

@@ -88,8 +88,4 @@ class PipelineCache {
   std::int64_t saved_at_ = 0;  ///< nanoseconds of the steady clock
 };
 
-/// Frames the driver's bytes for the disk, and takes them out again; empty if anything is wrong with the file.
-std::vector<char> frame_cache(const std::vector<char>& data);
-std::vector<char> unframe_cache(const std::vector<char>& file);
-
 }  // namespace aule::vulkan

@@ -13,15 +13,19 @@ constexpr FeatureSet kCombineFeatures = kFeatureSinks | kFeatureLse;
 
 /// See the head of the shader for what the numbers mean.
 struct DecodeRow {
-  const char* family;  ///< GpuTraits::family; "" fits all
+  const char* family;  ///< what GpuTraits::family begins with; "" fits all
   int subgroup;        ///< 0: the device's default
   int subgroups, max_rows, keys, block_k, depth, combine_workgroup, exact_exp2;
   int tasks_of_unit;  ///< workgroups that keep a compute unit's memory pipes full
   const char* provenance;
 };
 
+constexpr const char* kMesa = "scripts/radeon-report, Mesa 26.2.6, 2026-11-24: no spills, most waves";
+
 constexpr DecodeRow kRows[] = {
     // family, subgroup, subgroups, rows, keys, block_k, depth, combine workgroup, exact exp2, tasks of a unit
+    {"rdna", 64, 4, 4, 2, 32, 2, 256, 1, 4, kMesa},
+    {"apple", 32, 4, 4, 2, 16, 2, 256, 1, 4, kMesa},
     {"lavapipe", 0, 2, 4, 2, 4, 2, 32, 1, 4, "short code: LLVM takes minutes for more"},
     {"nvidia", 32, 8, 4, 4, 32, 2, 256, 1, 2,
      "H100, 2026-11-24, fp16, 32 heads of 8, D = 128: 36.4 us for 16k keys, 200 us for 131k"},
@@ -32,6 +36,8 @@ constexpr DecodeRow kRows[] = {
 constexpr std::int64_t kMostRows = 16;
 // A split shorter than this costs more to join than it saves.
 constexpr std::int64_t kShortestSplit = 128;
+// What starting a workgroup and what joining splits takes, in keys that a workgroup reads meanwhile (H100).
+constexpr std::int64_t kKeysOfStart = 64, kKeysOfJoin = 80;
 
 int round_up(std::int64_t value, int unit) {
   return static_cast<int>((std::max<std::int64_t>(value, 1) + unit - 1) / unit * unit);
@@ -72,7 +78,8 @@ Tiling make_tiling(const DecodeRow& row, const AttentionProblem& problem, const 
     subgroups /= 2;
   tiling.workgroup_size = subgroups * tiling.subgroup_size;
   tiling.shared_bytes = shared_bytes(tiling, rows, subgroups);
-  for (const int value : {lanes_qk, lanes_v, rows, keys, subgroups, row.depth, 0, row.exact_exp2})
+  const bool whole = tiling.dim_qk == problem.head_dim_qk && tiling.dim_v == problem.head_dim_v;
+  for (const int value : {lanes_qk, lanes_v, rows, keys, subgroups, row.depth, whole ? 1 : 0, row.exact_exp2})
     tiling.own.push_back(static_cast<std::uint32_t>(value));
   return tiling;
 }
@@ -91,14 +98,22 @@ Tiling combine_tiling(const Tiling& decode, const DecodeRow& row) {
   return tiling;
 }
 
-/// Splits of the keys that give every compute unit its workgroups.
+/// Splits of the keys that take the fewest waves of workgroups for their length: 3 splits of 128 tiles on 264 places
+/// would need two waves where 2 splits fit into one.
 void set_splits(VulkanConfig& config, const DecodeRow& row, const AttentionProblem& problem, const DeviceInfo& device) {
   const std::int64_t tiles =
       blocks(problem.group_size() * problem.seq_q, config.tiling.block_q) * problem.heads_kv * problem.batch;
-  const std::int64_t wanted = blocks(row.tasks_of_unit * device.parallelism, std::max<std::int64_t>(1, tiles));
-  const std::int64_t most = std::max<std::int64_t>(1, problem.seq_k / kShortestSplit);
-  const std::int64_t splits = std::clamp<std::int64_t>(wanted, 1, most);
-  config.split_keys = round_up(blocks(std::max<std::int64_t>(problem.seq_k, 1), splits), config.tiling.block_k);
+  const std::int64_t places = std::max<std::int64_t>(1, row.tasks_of_unit * device.parallelism);
+  const std::int64_t longest = std::max<std::int64_t>(1, problem.seq_k / kShortestSplit);
+  const std::int64_t most = std::clamp<std::int64_t>(blocks(2 * places, std::max<std::int64_t>(1, tiles)), 1, longest);
+  std::int64_t least_cost = INT64_MAX;
+  for (std::int64_t splits = 1; splits <= most; ++splits) {
+    const std::int64_t keys = round_up(blocks(problem.seq_k, splits), config.tiling.block_k);
+    const std::int64_t cost = blocks(tiles * splits, places) * (keys + kKeysOfStart) + (splits > 1 ? kKeysOfJoin : 0);
+    if (cost >= least_cost) continue;
+    least_cost = cost;
+    config.split_keys = keys;
+  }
   config.splits = std::max<std::int64_t>(1, blocks(problem.seq_k, config.split_keys));
 }
 
@@ -111,7 +126,7 @@ bool is_decode(const AttentionProblem& problem) {
 std::variant<VulkanConfig, Rejection> fit_decode(const AttentionProblem& problem, const DeviceInfo& device) {
   std::int64_t least_shared = INT64_MAX;
   for (const DecodeRow& row : kRows) {
-    if (row.family[0] != '\0' && device.gpu.family != row.family) continue;
+    if (!device.gpu.family.starts_with(row.family)) continue;
     VulkanConfig config;
     config.kernel = Kernel::kDecode;
     config.tiling = make_tiling(row, problem, device.gpu);

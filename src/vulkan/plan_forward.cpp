@@ -38,17 +38,23 @@ constexpr ForwardRow kRows[] = {
     {"nvidia", 256, 32, 256, 16, 4, 8, 32, 32, 32, 1, 256, 0, 1, "", kH100},
     {"nvidia", 1 << 20, 32, 256, 32, 4, 4, 16, 16, 16, 1, 640, 0, 1, "", "not measured"},
     // AMD: the dot product halves both the multiply-adds and the bytes of shared memory.
-    {"rdna", 64, 64, 256, 8, 8, 12, 16, 16, 96, 1, 64, 0, 0, "_dot2", kMesa},
-    {"rdna", 128, 64, 256, 16, 8, 8, 16, 16, 16, 1, 128, 0, 0, "_dot2", kMesa},
-    {"rdna", 64, 64, 128, 16, 8, 4, 16, 16, 16, 1, 64, 0, 0, "", kMesa},
+    {"rdna", 64, 64, 256, 8, 8, 12, 16, 32, 96, 1, 64, 0, 0, "_dot2", kMesa},
+    {"rdna", 128, 64, 256, 16, 8, 8, 16, 32, 32, 1, 128, 0, 0, "_dot2", kMesa},
+    {"rdna", 64, 64, 256, 8, 8, 12, 8, 16, 16, 1, 64, 0, 0, "", kMesa},
     {"rdna", 128, 64, 256, 16, 8, 8, 16, 16, 16, 1, 128, 0, 0, "", kMesa},
     {"rdna", 1 << 20, 64, 128, 16, 4, 4, 16, 16, 16, 1, 256, 0, 0, "", kMesa},
-    {"apple", 64, 32, 128, 16, 4, 4, 16, 16, 16, 1, 64, 1, 0, "_half", kMesa},
-    {"apple", 1 << 20, 32, 128, 16, 4, 4, 8, 8, 8, 1, 128, 1, 0, "_half", kMesa},
-    {"apple", 64, 32, 128, 8, 4, 4, 16, 16, 16, 1, 64, 1, 0, "", kMesa},
-    {"apple", 1 << 20, 32, 128, 16, 4, 4, 16, 16, 16, 1, 128, 1, 0, "", kMesa},
+    {"apple", 64, 32, 256, 16, 4, 4, 16, 16, 16, 1, 64, 1, 0, "_half", kMesa},
+    {"apple", 1 << 20, 32, 256, 16, 4, 4, 8, 8, 8, 1, 128, 1, 0, "_half", kMesa},
+    {"apple", 64, 32, 256, 8, 4, 8, 8, 16, 16, 1, 64, 1, 0, "", kMesa},
+    {"apple", 1 << 20, 32, 256, 16, 4, 4, 16, 16, 16, 1, 128, 1, 0, "", kMesa},
     {"", 1 << 20, 0, 64, 8, 8, 4, 16, 16, 16, 1, 128, 1, 1, "", "not measured: what every device can run"},
 };
+static_assert(std::ranges::all_of(kRows,
+                                  [](const ForwardRow& row) {
+                                    return row.chunk_p % row.chunk_v == 0 && row.keys * row.lanes % row.chunk_p == 0 &&
+                                           row.rows % 4 == 0 && row.chunk % 4 == 0;
+                                  }),
+              "chunks of a row do not come out even");
 
 /// "rdna" stands for all of its generations.
 bool of_family(const ForwardRow& row, const GpuTraits& gpu) {
@@ -71,7 +77,8 @@ std::int64_t shared_bytes(const ForwardRow& row, const Tiling& tiling) {
   const auto odd = [](std::int64_t rows) { return rows / 4 | 1; };
   const std::int64_t qk_chunk = row.chunk * (odd(tiling.block_q) + odd(tiling.block_k));
   const std::int64_t v_chunk = static_cast<std::int64_t>(row.chunk_v) * tiling.dim_v / 4;
-  return 16 * (row.buffers * std::max(qk_chunk, v_chunk) + row.chunk_p * odd(tiling.block_q));
+  const std::int64_t fp32 = 16 * (row.buffers * std::max(qk_chunk, v_chunk) + row.chunk_p * odd(tiling.block_q));
+  return row.shader[0] == '\0' ? fp32 : fp32 / 2;
 }
 
 Tiling make_tiling(const ForwardRow& row, const AttentionProblem& problem, const GpuTraits& gpu) {

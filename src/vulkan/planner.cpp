@@ -133,7 +133,12 @@ double problem_flops(const AttentionProblem& problem) {
 std::variant<VulkanConfig, Rejection> make_config(const AttentionProblem& problem, const DeviceInfo& device) {
   if (std::string reason = rejection(problem, device); !reason.empty()) return Rejection{std::move(reason)};
   if (problem.pass == Pass::kBackward) return fit_backward(problem, device);
-  return is_decode(problem) ? fit_decode(problem, device) : fit_forward(problem, device);
+  if (is_decode(problem)) return fit_decode(problem, device);
+  auto matrix = fit_matrix(problem, device);
+  if (std::holds_alternative<VulkanConfig>(matrix)) return matrix;
+  auto scalar = fit_forward(problem, device);
+  if (auto* config = std::get_if<VulkanConfig>(&scalar)) config->note = std::get<Rejection>(matrix).reason;
+  return scalar;
 }
 
 Program make_program(const AttentionProblem& problem, const VulkanConfig& config, bool vector_loads) {

@@ -34,9 +34,10 @@ void set_outputs(BackwardOutputs& outputs, const AttentionArgs& args);
 /// A row of a tuning table, fitted to a problem and a device.
 struct VulkanConfig {
   Kernel kernel = Kernel::kForward;
-  Tiling tiling;  ///< of the forward or decode kernel; backward: of dQ
-  Tiling second;  ///< backward: of dK and dV
-  Tiling third;   ///< backward: of dQ from stored gradients of scores
+  Tiling tiling;                       ///< of the forward or decode kernel; backward: of dQ
+  Tiling second;                       ///< backward: of dK and dV
+  Tiling third;                        ///< backward: of dQ from stored gradients of scores
+  Tiling matrix_keys, matrix_queries;  ///< backward: of the kernels on matrix units, without constants if none fit
   /// Backward: memory for such gradients, and the most of it if that has no room for those of `stored_tasks` workgroups
   /// of dK and dV at a time; 0: they are made anew for dQ.
   std::int64_t stored_bytes = 0, stored_most = 0, stored_tasks = 0;
@@ -44,6 +45,7 @@ struct VulkanConfig {
   BackwardOutputs outputs;
   std::string shader;  ///< forward: the module that the row wants
   std::string row;     ///< the table row's name, for explain()
+  std::string note;    ///< for explain(): which matrices, or why none
 };
 
 /// One kernel over the whole problem.
@@ -88,12 +90,22 @@ int padded_dim(const GpuTraits& gpu, int dim);
 // One pair a family of kernels: plan_forward.cpp, plan_decode.cpp, plan_backward.cpp.
 std::variant<VulkanConfig, Rejection> fit_forward(const AttentionProblem& problem, const DeviceInfo& device);
 Program forward_program(const AttentionProblem& problem, const VulkanConfig& config, bool vector_loads);
+/// Forward on matrix units, or why not. plan_matrix.cpp
+std::variant<VulkanConfig, Rejection> fit_matrix(const AttentionProblem& problem, const DeviceInfo& device);
+/// Adds constants 24..33, the accumulator's map.
+void add_lane_bits(Tiling& tiling, const MatrixMap& map);
 /// Whether decode kernels are meant for the problem: few queries, folded over the heads of a K/V head.
 bool is_decode(const AttentionProblem& problem);
 std::variant<VulkanConfig, Rejection> fit_decode(const AttentionProblem& problem, const DeviceInfo& device);
 Program decode_program(const AttentionProblem& problem, const VulkanConfig& config, bool vector_loads);
 std::variant<VulkanConfig, Rejection> fit_backward(const AttentionProblem& problem, const DeviceInfo& device);
 Program backward_program(const AttentionProblem& problem, const VulkanConfig& config, bool vector_loads);
+
+/// Backward on matrix units: tilings, and the passes that take the place of dK's, dV's and dQ's; none where they do not
+/// reach. plan_matrix_backward.cpp
+void fit_matrix_backward(const AttentionProblem& problem, const DeviceInfo& device, VulkanConfig& config);
+std::vector<KernelPass> matrix_backward_passes(const AttentionProblem& problem, const VulkanConfig& config,
+                                               bool vector_loads);
 
 /// Multiplications and additions of a pass over the problem; what the band hides does not count.
 double problem_flops(const AttentionProblem& problem);

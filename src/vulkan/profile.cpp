@@ -47,6 +47,14 @@ void for_each_member(Device& device, const Visitor& visit) {
   visit("portability", gpu.portability);
   visit("tflops", gpu.tflops);
   visit("matrix_shapes", gpu.matrix_shapes);
+  // What older profiles lack: written where it is not the usual.
+  const GpuTraits usual;
+  visit.optional("mapped_cached", gpu.mapped_cached, usual.mapped_cached);
+  visit.optional("import_alignment", gpu.import_alignment, usual.import_alignment);
+  visit.optional("copy_queues", gpu.copy_queues, usual.copy_queues);
+  visit.optional("bus_gbps", gpu.bus_gbps, usual.bus_gbps);
+  visit.optional("host_tflops", gpu.host_tflops, usual.host_tflops);
+  visit("matrix_maps", gpu.matrix_maps);
 }
 
 class Reader {
@@ -55,14 +63,22 @@ class Reader {
 
   template <class Member>
   void operator()(const char* name, Member& member) const {
-    const JsonValue* found = nullptr;
-    for (const auto& [key, value] : object_)
-      if (key == name) found = &value;
+    const JsonValue* found = find(name);
     if (found == nullptr) fail(name, "a value");
     read(name, *found, member);
   }
+  template <class Member>
+  void optional(const char* name, Member& member, const Member&) const {
+    if (const JsonValue* found = find(name)) read(name, *found, member);
+  }
 
  private:
+  const JsonValue* find(const std::string& name) const {
+    for (const auto& [key, value] : object_)
+      if (key == name) return &value;
+    return nullptr;
+  }
+
   [[noreturn]] void fail(const std::string& name, const std::string& expected) const {
     throw Error(ErrorCode::kInvalidArgument, "profile " + profile_ + ", " + name + ": expected " + expected);
   }
@@ -101,14 +117,42 @@ class Reader {
     for (const JsonValue& row : as<JsonArray>(name, value, what)) {
       const auto& cells = as<JsonArray>(name, row, what);
       if (cells.size() != 5) fail(name, what);
-      MatrixShape shape;
-      read(name, cells[0], shape.m);
-      read(name, cells[1], shape.n);
-      read(name, cells[2], shape.k);
-      shape.input = dtype(name, cells[3]);
-      shape.accumulator = dtype(name, cells[4]);
-      to.push_back(shape);
+      to.push_back(shape_of(name, cells));
     }
+  }
+  void read(const char* name, const JsonValue& value, std::vector<MatrixMap>& to) const {
+    const char* what =
+        "rows of m, n, k, input type, accumulator type, subgroup, kind, lane bits, element bits, accumulators in B, "
+        "key order, swap distances";
+    for (const JsonValue& row : as<JsonArray>(name, value, what)) {
+      const auto& cells = as<JsonArray>(name, row, what);
+      if (cells.size() != 12) fail(name, what);
+      MatrixMap map;
+      map.shape = shape_of(name, cells);
+      read(name, cells[5], map.subgroup);
+      read(name, cells[6], map.kind);
+      read(name, cells[7], map.lane_bits);
+      read(name, cells[8], map.element_bits);
+      read(name, cells[9], map.accumulators_in_b);
+      read(name, cells[10], map.key_order);
+      read(name, cells[11], map.swap_distances);
+      to.push_back(std::move(map));
+    }
+  }
+  void read(const char* name, const JsonValue& value, std::vector<int>& to) const {
+    for (const JsonValue& cell : as<JsonArray>(name, value, "a row of numbers")) {
+      to.emplace_back();
+      read(name, cell, to.back());
+    }
+  }
+  MatrixShape shape_of(const char* name, const JsonArray& cells) const {
+    MatrixShape shape;
+    read(name, cells[0], shape.m);
+    read(name, cells[1], shape.n);
+    read(name, cells[2], shape.k);
+    shape.input = dtype(name, cells[3]);
+    shape.accumulator = dtype(name, cells[4]);
+    return shape;
   }
   DType dtype(const char* name, const JsonValue& value) const {
     const auto& text = as<std::string>(name, value, "a type's name");
@@ -129,6 +173,10 @@ class Writer {
   void operator()(const char* name, const Member& member) const {
     text_ += (text_.size() > 2 ? ",\n  \"" : "  \"") + std::string(name) + "\": ";
     write(member);
+  }
+  template <class Member>
+  void optional(const char* name, const Member& member, const Member& usual) const {
+    if (member != usual) (*this)(name, member);
   }
 
  private:
@@ -151,11 +199,30 @@ class Writer {
   void write(const std::vector<MatrixShape>& shapes) const {
     text_ += '[';
     for (const MatrixShape& shape : shapes) {
-      text_ += (text_.back() == '[' ? "\n    [" : ",\n    [") + std::to_string(shape.m) + ", " +
-               std::to_string(shape.n) + ", " + std::to_string(shape.k) + ", \"" + dtype_name(shape.input) + "\", \"" +
-               dtype_name(shape.accumulator) + "\"]";
+      text_ += (text_.back() == '[' ? "\n    [" : ",\n    [") + cells_of(shape) + "]";
     }
     text_ += shapes.empty() ? "]" : "\n  ]";
+  }
+  void write(const std::vector<MatrixMap>& maps) const {
+    text_ += '[';
+    for (const MatrixMap& map : maps) {
+      text_ += (text_.back() == '[' ? "\n    [" : ",\n    [") + cells_of(map.shape) + ", " +
+               std::to_string(map.subgroup) + ", \"" + map.kind + "\",\n     ";
+      for (const std::vector<int>* bits : {&map.lane_bits, &map.element_bits}) write(*bits), text_ += ", ";
+      text_ += std::to_string(map.accumulators_in_b) + ", ";
+      write(map.key_order), text_ += ", ", write(map.swap_distances);
+      text_ += ']';
+    }
+    text_ += maps.empty() ? "]" : "\n  ]";
+  }
+  void write(const std::vector<int>& numbers) const {
+    text_ += '[';
+    for (std::size_t i = 0; i < numbers.size(); ++i) text_ += (i == 0 ? "" : ", ") + std::to_string(numbers[i]);
+    text_ += ']';
+  }
+  static std::string cells_of(const MatrixShape& shape) {
+    return std::to_string(shape.m) + ", " + std::to_string(shape.n) + ", " + std::to_string(shape.k) + ", \"" +
+           dtype_name(shape.input) + "\", \"" + dtype_name(shape.accumulator) + "\"";
   }
 
   std::string& text_;
@@ -178,6 +245,22 @@ DeviceInfo parse_profile(std::string_view json, const std::string& name) {
 std::string write_profile(const DeviceInfo& device) {
   std::string text = "{\n";
   for_each_member(device, Writer(text));
+  return text + "\n}\n";
+}
+
+std::vector<MatrixMap> parse_matrix_maps(std::string_view json, const std::string& name) {
+  const JsonValue document = parse_json(json);
+  const auto* object = std::get_if<JsonObject>(&document.value);
+  if (object == nullptr) throw Error(ErrorCode::kInvalidArgument, "profile " + name + ": expected an object");
+  std::vector<MatrixMap> maps;
+  Reader(*object, name)("matrix_maps", maps);
+  return maps;
+}
+
+std::string write_matrix_maps(const std::vector<MatrixMap>& maps) {
+  std::string text = "{\n";
+  Writer writer(text);
+  writer("matrix_maps", maps);
   return text + "\n}\n";
 }
 

@@ -15,6 +15,10 @@ DeviceInfo parse_profile(std::string_view json, const std::string& name);
 /// A device as parse_profile reads it.
 std::string write_profile(const DeviceInfo& device);
 
+/// A profile's "matrix_maps" alone, as an object.
+std::vector<MatrixMap> parse_matrix_maps(std::string_view json, const std::string& name);
+std::string write_matrix_maps(const std::vector<MatrixMap>& maps);
+
 /// Names of the profiles that the library holds: "rx7900xtx", ...
 std::vector<std::string> profile_names();
 /// Throws Error(kInvalidArgument) that lists the names.

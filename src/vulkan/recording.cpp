@@ -7,8 +7,6 @@
 namespace aule::vulkan {
 namespace {
 
-constexpr double kSubmissionSeconds = 0.2;  ///< as in host_call.cpp
-
 /// A tensor of the call in the device's memory. Throws Error where an element lies outside its block.
 DeviceTensor locate(const HostTensor& host, const FindBlock& find, std::vector<MemoryBlock*>& blocks) {
   MemoryBlock* block = find(host.view.data);
@@ -69,14 +67,23 @@ bool adds(const DeviceTensor& tensor, const AttentionProblem& whole, const Chunk
 void set_shared(CallNumbers& numbers, const DeviceTensors& tensors, const AttentionProblem& whole, const Chunk& chunk) {
   const DeviceTensor &dmask = tensors[kBindDmask], &dsinks = tensors[kBindDsinks];
   if (dmask) std::copy_n(dmask.size, 4, numbers.dmask_size);
-  numbers.accumulate = (dmask && adds(dmask, whole, chunk)) || (dsinks && adds(dsinks, whole, chunk));
-  if (dmask && dsinks && adds(dmask, whole, chunk) != adds(dsinks, whole, chunk)) {
-    throw Error(ErrorCode::kUnsupported,
-                "dmask, dsinks: expected one of them, or bindings that hold the whole call, got a call that is cut");
-  }
+  numbers.add_dmask = dmask && adds(dmask, whole, chunk);
+  numbers.add_dsinks = dsinks && adds(dsinks, whole, chunk);
 }
 
 }  // namespace
+
+bool fits_in_place(const DeviceInfo& info, const AttentionCall& call, const FindBlock& find) {
+  if (call.problem.batch == 0 || call.problem.heads_kv == 0) return true;
+  AttentionProblem one = call.problem;
+  one.batch = one.heads_kv = 1, one.heads_q = call.problem.group_size();
+  const std::int64_t most = std::min<std::int64_t>(info.gpu.max_binding_bytes, INT32_MAX);
+  std::vector<MemoryBlock*> ignored;
+  for (const AttentionArgs& args : call.slices)
+    for (const HostTensor& tensor : chunk_tensors({one, 0, 0}, args))
+      if (reach_bytes(locate(tensor, find, ignored)) > most) return false;
+  return true;
+}
 
 Recording::Recording(Session& session, const AttentionCall& call, const FindBlock& find, VkCommandBuffer external)
     : lane_(session.device(), external) {
@@ -134,9 +141,11 @@ void Recording::record_chunk(Session& session, const AttentionProblem& whole, co
                 VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
                 VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT);
   device.vk().CmdUpdateBuffer(lane_.current(), tensors[kBindParams].buffer, 0, sizeof bound.params, &bound.params);
+  // Written too: what a module declares and this call lacks is bound to the parameters.
   lane_.barrier(VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
-                VK_ACCESS_SHADER_READ_BIT);
-  record_program(lane_, session.pipelines(), program, bound, kSubmissionSeconds, session.tflops());
+                VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
+  record_program(lane_, session.pipelines(), program, bound, kSubmissionSeconds,
+                 session.tflops_for(problem_flops(chunk.problem)));
 }
 
 std::uint64_t Recording::submit() {

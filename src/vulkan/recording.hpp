@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "core/problem.hpp"
+#include "core/context.hpp"
 #include "vulkan/launch.hpp"
 #include "vulkan/session.hpp"
 
@@ -18,10 +18,14 @@ struct MemoryBlock {
   std::int64_t bytes = 0;
   const char* address = nullptr;
   std::uint64_t last_use = 0;  ///< value of the device's timeline
+  ContextMemory* owner = nullptr;
 };
 
 /// Finds the block that an address lies in; null if none.
 using FindBlock = std::function<MemoryBlock*(const void*)>;
+
+/// Whether the device can bind every tensor of the call where it lies, one batch and K/V head at a time.
+bool fits_in_place(const DeviceInfo& info, const AttentionCall& call, const FindBlock& find);
 
 class Recording {
  public:

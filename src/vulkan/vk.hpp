@@ -20,7 +20,7 @@ namespace aule::vulkan {
 
 /// Not every device has these: null then.
 #define AULE_VULKAN_OPTIONAL_FUNCTIONS(F) \
-  F(GetPhysicalDeviceCooperativeMatrixPropertiesKHR)
+  F(GetPhysicalDeviceCooperativeMatrixPropertiesKHR) F(GetPhysicalDeviceExternalBufferProperties)
 
 #define AULE_VULKAN_DEVICE_FUNCTIONS(F) \
   F(DestroyDevice) F(GetDeviceQueue) F(QueueSubmit) F(QueueWaitIdle) F(DeviceWaitIdle) F(AllocateMemory) \
@@ -36,6 +36,9 @@ namespace aule::vulkan {
   F(BeginCommandBuffer) F(EndCommandBuffer) F(CmdBindPipeline) F(CmdBindDescriptorSets) F(CmdPushConstants) \
   F(CmdDispatch) F(CmdPipelineBarrier) F(CreateSemaphore) F(DestroySemaphore) F(WaitSemaphores) \
   F(GetSemaphoreCounterValue)
+
+/// Of extensions: null where they are not enabled.
+#define AULE_VULKAN_OPTIONAL_DEVICE_FUNCTIONS(F) F(GetMemoryHostPointerPropertiesEXT)
 // clang-format on
 
 #define AULE_VULKAN_DECLARE(name) PFN_vk##name name = nullptr;
@@ -45,6 +48,7 @@ struct InstanceTable {
 };
 struct DeviceTable {
   AULE_VULKAN_DEVICE_FUNCTIONS(AULE_VULKAN_DECLARE)
+  AULE_VULKAN_OPTIONAL_DEVICE_FUNCTIONS(AULE_VULKAN_DECLARE)
 };
 #undef AULE_VULKAN_DECLARE
 
@@ -54,6 +58,13 @@ Structure make(VkStructureType type) {
   Structure structure{};  // NOLINT(bugprone-invalid-enum-default-initialization): the API says zeros
   structure.sType = type;
   return structure;
+}
+
+/// Appends a structure to a pNext chain.
+template <class Head, class Structure>
+void chain(Head& head, Structure& structure) {
+  structure.pNext = head.pNext;
+  head.pNext = &structure;
 }
 
 /// "VK_ERROR_DEVICE_LOST"

@@ -7,8 +7,9 @@
 #include "core/dispatch.hpp"
 #include "core/format.hpp"
 #include "vulkan/context.hpp"
-#include "vulkan/host_call.hpp"
 #include "vulkan/host_cost.hpp"
+#include "vulkan/memory_path.hpp"
+#include "vulkan/parts.hpp"
 #include "vulkan/planner.hpp"
 #include "vulkan/profile.hpp"
 #include "vulkan/session.hpp"
@@ -39,7 +40,19 @@ std::string plan_name(const AttentionProblem& problem, const VulkanConfig& confi
   const char* names[] = {"forward", "decode", "backward"};
   return std::string("vulkan/") + names[static_cast<int>(config.kernel)] + " " + dtype_name(problem.dtype) +
          ", subgroup " + std::to_string(config.tiling.subgroup_size) + ", workgroup " +
-         std::to_string(config.tiling.workgroup_size) + ", tuned for " + config.row;
+         std::to_string(config.tiling.workgroup_size) + ", tuned for " + config.row +
+         (config.note.empty() ? "" : "; " + config.note);
+}
+
+std::string kind_name(DeviceKind kind) {
+  switch (kind) {
+    case DeviceKind::kDiscreteGpu:
+      return "discrete";
+    case DeviceKind::kIntegratedGpu:
+      return "integrated";
+    default:
+      return "software";
+  }
 }
 
 std::string describe(const DeviceInfo& info) {
@@ -50,18 +63,37 @@ std::string describe(const DeviceInfo& info) {
 }
 
 PlanResult plan_on(const DeviceInfo& info, const AttentionProblem& problem) {
-  const auto result = make_config(problem, info);
-  if (const Rejection* rejection = std::get_if<Rejection>(&result)) return *rejection;
+  auto result = make_config(problem, info);
+  AttentionProblem planned = problem;
+  std::string parts_text;
+  if (const Rejection* rejection = std::get_if<Rejection>(&result)) {
+    const std::optional<PartSizes> parts = find_parts(problem, info.gpu);
+    if (!parts) return *rejection;
+    planned = part_problem(problem, *parts);
+    result = make_config(planned, info);
+    if (std::holds_alternative<Rejection>(result)) return std::get<Rejection>(result);
+    parts_text = ", heads in parts of " + std::to_string(planned.seq_q) + " queries x " +
+                 std::to_string(planned.seq_k) + " keys";
+  }
   const VulkanConfig& config = std::get<VulkanConfig>(result);
-  const Program program = make_program(problem, config, true);
+  const Program program = make_program(planned, config, true);
   Plan plan;
-  plan.kernel = plan_name(problem, config);
+  plan.kernel = plan_name(planned, config) + parts_text;
   plan.kernel_id = static_cast<int>(config.kernel);
   plan.config.block_q = config.tiling.block_q, plan.config.block_k = config.tiling.block_k;
   plan.config.splits = static_cast<int>(config.splits);
   for (const KernelPass& pass : program.passes) plan.tasks += pass.tasks;
   plan.workspace_bytes = program.workspace_bytes + program.workspace2_bytes;
   return plan;
+}
+
+std::string cost_notes(const AttentionProblem& problem, const MachineRates& rates) {
+  return "  cost       " + to_string(host_cost(problem, rates, num_threads())) + "\n  rates      " + to_string(rates) +
+         "\n";
+}
+
+std::string memory_note(const DeviceInfo& info, const std::string& more) {
+  return "  memory     " + describe_memory(info) + more + "\n";
 }
 
 /// A recorded device.
@@ -72,6 +104,9 @@ class ProfileBackend final : public Backend {
   const DeviceInfo& device() const override { return info_; }
   std::string details() const override { return "recorded: " + describe(info_); }
   PlanResult plan(const AttentionProblem& problem) const override { return plan_on(info_, problem); }
+  std::string notes(const AttentionProblem& problem) const override {
+    return memory_note(info_, "") + cost_notes(problem, assumed_rates(info_, num_threads()));
+  }
   void run_forward(const Plan&, const AttentionProblem&, const AttentionArgs&) override { refuse(); }
   void run_backward(const Plan&, const AttentionProblem&, const AttentionArgs&) override { refuse(); }
 
@@ -106,8 +141,32 @@ class VulkanBackend final : public Backend {
   std::string avoided(const AttentionProblem& problem) const override {
     if (std::string reason = software_reason(); !reason.empty()) return reason;
     if (!reason_.empty()) return "";  // plan() says why
-    const HostCost cost = host_cost(problem, info_, num_threads());
-    return cost.cpu < cost.gpu ? to_string(cost) : "";
+    const HostCost extreme = extreme_cost(problem, num_threads());
+    if (extreme.cpu < extreme.gpu) return to_string(extreme) + ", were it the fastest of all";
+    try {
+      const MachineRates rates = session()->rates();
+      const HostCost cost = host_cost(problem, rates, num_threads());
+      return cost.cpu < cost.gpu ? to_string(cost) + "; " + to_string(rates) : "";
+    } catch (const Error& error) {
+      return error.what();  // the device has gone
+    }
+  }
+
+  std::string notes(const AttentionProblem& problem) const override {
+    find_device();
+    if (!reason_.empty()) return {};
+    try {
+      const std::shared_ptr<Session> session = this->session();
+      std::string imports;
+      if (session->imports_refused()) {
+        imports = "; the driver refused to import host memory: copied";
+      } else if (session->imports() > 0) {
+        imports = ", " + std::to_string(session->imports()) + " times so far";
+      }
+      return memory_note(info_, imports) + cost_notes(problem, session->known_rates());
+    } catch (const Error&) {
+      return {};
+    }
   }
 
   std::unique_ptr<ContextDevice> make_context(const std::string& device, bool wanted) override {
@@ -128,10 +187,7 @@ class VulkanBackend final : public Backend {
 
  private:
   void run(const AttentionProblem& problem, const AttentionArgs& args) {
-    const std::shared_ptr<Session> session = this->session();
-    VulkanConfig config = std::get<VulkanConfig>(make_config(problem, info_));
-    set_outputs(config.outputs, args);
-    run_on_host_tensors(*session, config, problem, args);
+    run_on_host_memory(*session(), problem, args);
   }
 
   /// A software device runs only if asked for by name.
@@ -161,7 +217,7 @@ class VulkanBackend final : public Backend {
     const PhysicalDevice& chosen = devices[choose_device(devices, wanted_device())];
     session_ = std::make_shared<Session>(Device::create(instance, chosen));
     process_ = process_id();
-    info_ = chosen.info;
+    info_ = session_->device().info();
   }
 
   /// The session of this process, a new one after a loss or a fork.
@@ -191,6 +247,20 @@ std::shared_ptr<Backend> make_vulkan_profile_backend(const std::string& profile)
 }
 
 std::vector<std::string> vulkan_profile_names() { return vulkan::profile_names(); }
+
+std::vector<DeviceDescription> list_vulkan_devices() {
+  std::vector<DeviceDescription> list;
+  try {
+    const std::shared_ptr<vulkan::Instance> instance = vulkan::Instance::create();
+    for (const vulkan::PhysicalDevice& device : instance->physical_devices()) {
+      std::string details = device.reason.empty() ? vulkan::describe(device.info) : device.reason;
+      if (!device.info.gpu.uuid.empty()) details += ", UUID " + device.info.gpu.uuid;
+      list.push_back({"vulkan", device.info.name, vulkan::kind_name(device.info.kind) + ", " + details});
+    }
+  } catch (const Error&) {  // NOLINT(bugprone-empty-catch): unavailable_backends() says why
+  }
+  return list;
+}
 
 std::shared_ptr<Backend> make_vulkan_backend() { return std::make_shared<vulkan::VulkanBackend>(); }
 

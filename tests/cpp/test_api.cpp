@@ -122,7 +122,9 @@ TEST_CASE("api: plans of absurd sizes do not overflow") {
   for (const DeviceDescription& device : devices()) {
     for (const Pass pass : {Pass::kForward, Pass::kBackward}) {
       const AttentionOptions options = on(device.backend.c_str());
-      CHECK(contains(explain(q, one, one, options, pass), "workspace  "));
+      // A GPU refuses what it cannot even count, and says so.
+      const std::string text = explain(q, one, one, options, pass);
+      CHECK((contains(text, "workspace  ") || contains(text, "is longer than")));
       CHECK_FALSE(contains(explain(q, one, one, options, pass), "workspace  -"));
       CHECK_FALSE(contains(explain(one, k, k, options, pass), "workspace  -"));
     }
@@ -138,7 +140,9 @@ TEST_CASE("api: devices and explain") {
   options.window_left = 100;
   const std::string text = explain(q, k, k, options);
   CHECK(contains(text, "forward: float16 B=1 Hq=32 Hkv=8 Lq=1 Lk=4096 D=128, causal/window, GQA"));
-  CHECK(contains(text, "chosen     " + list.front().backend));
+  // A device that is a CPU is listed first and leaves the call to the next.
+  const bool avoided = contains(text, "rejected   " + list.front().backend);
+  CHECK(contains(text, "chosen     " + list[avoided ? 1 : 0].backend));
   CHECK(contains(text, "kernel     "));
   CHECK(contains(text, "workspace  "));
   options.backend = "reference";

@@ -31,10 +31,12 @@ class FakeBackend final : public Backend {
     plan.tasks = problem.batch * problem.heads_q;
     return plan;
   }
+  std::string avoided(const AttentionProblem&) const override { return avoids; }
   void run_forward(const Plan&, const AttentionProblem&, const AttentionArgs&) override {}
   void run_backward(const Plan&, const AttentionProblem&, const AttentionArgs&) override {}
 
   mutable std::atomic<int> plans{0};
+  std::string avoids;
 
  private:
   DeviceInfo device_;
@@ -99,6 +101,22 @@ TEST_CASE("dispatch: the wanted back end or none") {
   CHECK(unknown.code() == ErrorCode::kInvalidArgument);
   CHECK(std::string(unknown.what()) == "backend: expected one of fast, slow or nothing, got 'quick'");
   CHECK(fakes.dispatcher.cached_plans() == 3);  // the unknown name left nothing behind
+}
+
+TEST_CASE("dispatch: the preferred back end goes first, and what it rejects goes on") {
+  Fakes fakes;
+  fakes.fast->avoids = fakes.slow->avoids = "rather not";
+  const Dispatcher plain({fakes.fast, fakes.slow}), slow_first({fakes.fast, fakes.slow}, "slow");
+  CHECK(plain.choose(problem(), "").backend == nullptr);
+  CHECK(slow_first.choose(problem(), "").backend == fakes.slow.get());
+  CHECK(slow_first.choose(problem(), "fast").backend == fakes.fast.get());
+  fakes.fast->avoids.clear();
+  const Dispatcher::Choice gqa = slow_first.choose(problem(7, 8, kFeatureGqa), "");
+  CHECK(gqa.backend == fakes.fast.get());
+  REQUIRE(gqa.rejections.size() == 1);
+  CHECK(gqa.rejections[0].first == "slow");
+  CHECK(contains(caught([&] { Dispatcher({fakes.fast, fakes.slow}, "abacus"); }).what(),
+                 "AULE_BACKEND: expected one of fast, slow or nothing, got 'abacus'"));
 }
 
 TEST_CASE("dispatch: plans are cached by problem and wish") {

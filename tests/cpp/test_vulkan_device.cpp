@@ -3,102 +3,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
-#include "core/dispatch.hpp"
-#include "helpers.hpp"
-#include "vulkan/hooks.hpp"
-#include "vulkan/loader.hpp"
+#include "aule/profiles.hpp"
 #include "vulkan/profile.hpp"
+#include "vulkan_helpers.hpp"
 
 using namespace aule;
 using namespace aule::vulkan;
 using namespace aule::test;
-
-namespace {
-
-bool has_device() {
-  static const bool found = [] {
-    try {
-      const auto devices = Instance::create()->physical_devices();
-      choose_device(devices, "");
-      return true;
-    } catch (const Error& error) {
-      MESSAGE("skipped: " << error.what());
-      return false;
-    }
-  }();
-  return found;
-}
-
-/// A back end of one's own, made with hooks that end with the scope.
-class Backends {
- public:
-  explicit Backends(std::function<void(DeviceInfo&)> adjust = {}) {
-    hooks().adjust = std::move(adjust);
-    vulkan = make_vulkan_backend();
-  }
-  Backends(const Backends&) = delete;
-  Backends& operator=(const Backends&) = delete;
-  ~Backends() { hooks() = {}; }
-  std::shared_ptr<Backend> vulkan, reference = make_reference_backend();
-};
-
-/// Inputs with a mask that broadcasts over batches, sinks, dropout and GQA: everything that chunks have to get right.
-struct Example {
-  Sizes q_sizes{3, 4, 37, 40}, kv_sizes{3, 2, 53, 40};
-  Array q = Array::random(DType::kFloat32, q_sizes, 1), k = Array::random(DType::kFloat32, kv_sizes, 2);
-  Array v = Array::random(DType::kFloat32, kv_sizes, 3), dout = Array::random(DType::kFloat32, q_sizes, 4);
-  Array mask = Array::random(DType::kFloat32, {1, 4, 37, 53}, 5), sinks = Array::random(DType::kFloat32, {4}, 6);
-  AttentionOptions options;
-
-  Example() {
-    options.mask = mask, options.sinks = sinks;
-    options.causal = Causal::kBottomRight, options.softcap = 20, options.dropout_p = 0.2, options.dropout_seed = 77;
-  }
-};
-
-struct Results {
-  Array out{DType::kFloat32, {3, 4, 37, 40}}, lse{DType::kFloat32, {3, 4, 37}};
-  Array dq{DType::kFloat32, {3, 4, 37, 40}}, dk{DType::kFloat32, {3, 2, 53, 40}}, dv{DType::kFloat32, {3, 2, 53, 40}};
-  Array dmask{DType::kFloat32, {1, 4, 37, 53}}, dsinks{DType::kFloat32, {4}};
-};
-
-Results run(Backend& backend, const Example& e, bool backward = true) {
-  Results r;
-  const AttentionCall forward = make_forward_call(e.q, e.k, e.v, r.out, r.lse, e.options);
-  const auto plan = [&](const AttentionProblem& problem) {
-    PlanResult result = backend.plan(problem);
-    if (const Rejection* rejection = std::get_if<Rejection>(&result)) FAIL(rejection->reason);
-    return std::get<Plan>(result);
-  };
-  REQUIRE(forward.slices.size() == 1);
-  backend.run_forward(plan(forward.problem), forward.problem, forward.slices[0]);
-  if (!backward) return r;
-  BackwardInputs inputs{r.out, r.lse, e.dout, {}};
-  Gradients gradients{r.dq, r.dk, r.dv, r.dmask, r.dsinks};
-  const AttentionCall call = make_backward_call(e.q, e.k, e.v, inputs, gradients, e.options);
-  backend.run_backward(plan(call.problem), call.problem, call.slices[0]);
-  return r;
-}
-
-void check_equal(const Results& a, const Results& b, double tolerance = 2e-5) {
-  CHECK(max_difference(a.out, b.out) < tolerance);
-  CHECK(max_difference(a.lse, b.lse) < tolerance);
-  CHECK(max_difference(a.dq, b.dq) < tolerance);
-  CHECK(max_difference(a.dk, b.dk) < tolerance);
-  CHECK(max_difference(a.dv, b.dv) < tolerance);
-  CHECK(max_difference(a.dmask, b.dmask) < tolerance);
-  CHECK(max_difference(a.dsinks, b.dsinks) < tolerance);
-}
-
-bool same_bits(const Results& a, const Results& b) {
-  return a.out.bytes() == b.out.bytes() && a.dq.bytes() == b.dq.bytes() && a.dk.bytes() == b.dk.bytes() &&
-         a.dv.bytes() == b.dv.bytes();
-}
-
-}  // namespace
 
 TEST_CASE("vulkan device: its description is a profile; AULE_PRINT_PROFILE=1 prints it to be recorded") {
   if (!has_device()) return;
@@ -106,6 +23,21 @@ TEST_CASE("vulkan device: its description is a profile; AULE_PRINT_PROFILE=1 pri
     const std::string text = write_profile(device.info);
     CHECK(write_profile(parse_profile(text, "here")) == text);
     if (std::getenv("AULE_PRINT_PROFILE") != nullptr) MESSAGE(text);
+  }
+}
+
+TEST_CASE("vulkan device: all that there are, with number, kind, driver and UUID; nothing without a loader") {
+  hooks().loader = nullptr;
+  CHECK(vulkan_devices().empty());
+  hooks() = {};
+  if (!has_device()) return;
+  const std::vector<PhysicalDevice> devices = Instance::create()->physical_devices();
+  const std::vector<DeviceDescription> list = vulkan_devices();
+  REQUIRE(list.size() == devices.size());
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    CHECK(list[i].name == devices[i].info.name);
+    CHECK(contains(list[i].details, ", UUID " + devices[i].info.gpu.uuid));
+    if (devices[i].reason.empty()) CHECK(contains(list[i].details, devices[i].info.gpu.driver));
   }
 }
 
@@ -124,20 +56,26 @@ TEST_CASE("vulkan device: staged, mapped, in chunks and in many submissions, the
     staged(info);
     info.gpu.max_buffer_bytes = 200 << 10;
   };
-  const auto slow = [](DeviceInfo& info) { info.gpu.tflops = 1e-6; };
+  const auto slow = [](DeviceInfo& info) { info.gpu.bus_gbps = 1, info.gpu.host_tflops = 1e-6; };
+  const auto uncached = [](DeviceInfo& info) { info.gpu.mapped_cached = false; };
   const auto few_workgroups = [](DeviceInfo& info) { info.gpu.max_workgroups = 3; };
   const std::pair<const char*, std::function<void(DeviceInfo&)>> ways[] = {{"staged", staged},
                                                                            {"resizable BAR", resizable_bar},
                                                                            {"small bindings", small_bindings},
                                                                            {"small buffers", small_buffers},
                                                                            {"slow", slow},
-                                                                           {"few workgroups", few_workgroups}};
+                                                                           {"few workgroups", few_workgroups},
+                                                                           {"uncached", uncached}};
   for (const auto& [name, adjust] : ways) {
-    CAPTURE(name);
-    Backends other(adjust);
-    const Results results = run(*other.vulkan, example);
-    check_equal(results, expected);
-    CHECK(same_bits(results, plain));
+    for (const bool queues : {false, true}) {
+      CAPTURE(name);
+      CAPTURE(queues);
+      Backends other(adjust);
+      hooks().copy_queues = queues;
+      const Results results = run(*other.vulkan, example);
+      check_equal(results, expected);
+      CHECK(same_bits(results, plain));
+    }
   }
 }
 
@@ -203,4 +141,62 @@ TEST_CASE("vulkan device: software devices run only if asked for") {
   CHECK(dispatcher.choose(problem, "").backend == backends.reference.get());
   CHECK(contains(dispatcher.choose(problem, "").rejections[0].second, "runs only if asked for by name"));
   CHECK(dispatcher.choose(problem, "vulkan").backend == backends.vulkan.get());
+}
+
+TEST_CASE("vulkan device: rates are measured once, kept on disk and used; what is wrong with the file is ignored") {
+  if (!has_device()) return;
+  const ScopedCache cache;
+  const auto files = [&] { return cache.files("rates-"); };
+  const auto discrete = [](DeviceInfo& info) { info.kind = DeviceKind::kDiscreteGpu; };
+  const auto call = [](std::int64_t seq) {
+    return make_problem(shape({8, seq, 64}), shape({8, seq, 64}), shape({8, seq, 64}), {}, aule::Pass::kForward);
+  };
+  {
+    const Backends backends(discrete);
+    CHECK(contains(backends.vulkan->avoided(call(8)), "were it the fastest of all"));
+    CHECK(files().empty());  // nothing to decide, nothing measured
+    CHECK(contains(backends.vulkan->notes(call(2048)), "(assumed)"));
+    const auto start = std::chrono::steady_clock::now();
+    // lavapipe is a CPU with a way: never worth it.
+    const std::string reason = backends.vulkan->avoided(call(2048));
+    MESSAGE("measured in " << std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()
+                           << " s: " << reason);
+    CHECK(contains(reason, "ms on the CPU"));
+    CHECK(contains(reason, "(measured now)"));
+    CHECK(contains(backends.vulkan->notes(call(2048)), "(measured now)"));
+    CHECK(files().size() == 1);
+  }
+  const auto source = [&] {
+    const Backends backends(discrete);
+    return backends.vulkan->notes(call(2048));
+  };
+  CHECK(contains(source(), "measured on this machine, kept in " + files().at(0).string()));
+  std::ofstream(files()[0], std::ios::binary | std::ios::in).seekp(30) << "9";
+  CHECK(contains(source(), "(assumed)"));
+  std::ofstream(files()[0], std::ios::binary | std::ios::trunc) << "{}";
+  CHECK(contains(source(), "(assumed)"));
+  {
+    const Backends backends(discrete);
+    CHECK(contains(backends.vulkan->avoided(call(2048)), "(measured now)"));
+  }
+  CHECK(contains(source(), "measured on this machine"));
+  // Work that the low guess would cut is worth knowing better.
+  std::filesystem::remove(files()[0]);
+  const Example example;
+  Backends backends([](DeviceInfo& info) { info.gpu.tflops = 1e-6; });
+  run(*backends.vulkan, example, false);
+  CHECK(files().size() == 1);
+}
+
+// Those that this device has the shared memory for.
+TEST_CASE("vulkan device: rows of GPUs that are not here, executed") {
+  if (!has_device()) return;
+  const Example example;
+  Backends whole;
+  const Results expected = run(*whole.reference, example);
+  for (const char* family : {"apple", "rdna2"}) {
+    CAPTURE(std::string(family));
+    Backends other([&](DeviceInfo& info) { info.gpu.family = family; });
+    check_equal(run(*other.vulkan, example), expected);
+  }
 }

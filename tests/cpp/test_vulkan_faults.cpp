@@ -10,6 +10,7 @@
 #include <map>
 #include <string>
 
+#include "aule/context.hpp"
 #include "core/dispatch.hpp"
 #include "helpers.hpp"
 #include "vulkan/hooks.hpp"
@@ -32,7 +33,8 @@ struct Fakes {
   PFN_vkAllocateMemory allocate = nullptr;
   PFN_vkQueueSubmit submit = nullptr;
   int fail_allocations = 0, fail_submits = 0;
-  int allocations = 0, devices = 0;
+  int allocations = 0, devices = 0, refusals = 0;
+  std::size_t cache_bytes = 0;
   bool hang = false;
 };
 Fakes fakes;
@@ -159,6 +161,21 @@ VKAPI_ATTR VkResult VKAPI_CALL no_devices(VkInstance, std::uint32_t* count, VkPh
   *count = 0;
   return VK_SUCCESS;
 }
+VKAPI_ATTR VkResult VKAPI_CALL no_import(VkDevice, VkExternalMemoryHandleTypeFlagBits, const void*,
+                                         VkMemoryHostPointerPropertiesEXT*) {
+  ++fakes.refusals;
+  return VK_ERROR_INVALID_EXTERNAL_HANDLE;
+}
+VKAPI_ATTR VkResult VKAPI_CALL seen_cache(VkDevice device, const VkPipelineCacheCreateInfo* info,
+                                          const VkAllocationCallbacks* callbacks, VkPipelineCache* cache) {
+  fakes.cache_bytes = info->initialDataSize;
+  return reinterpret_cast<PFN_vkCreatePipelineCache>(fakes.get_of_device(device, "vkCreatePipelineCache"))(
+      device, info, callbacks, cache);
+}
+VKAPI_ATTR VkResult VKAPI_CALL no_device(VkPhysicalDevice, const VkDeviceCreateInfo*, const VkAllocationCallbacks*,
+                                         VkDevice*) {
+  return VK_ERROR_INITIALIZATION_FAILED;
+}
 VKAPI_ATTR VkResult VKAPI_CALL bad_cache(VkDevice device, const VkPipelineCacheCreateInfo* info,
                                          const VkAllocationCallbacks* callbacks, VkPipelineCache* cache) {
   if (info->initialDataSize > 0) return VK_ERROR_INITIALIZATION_FAILED;
@@ -190,6 +207,18 @@ TEST_CASE("vulkan faults: no loader, no driver, an old loader, no device: a reje
   const Scope scope(true);
   fakes.replaced["vkEnumeratePhysicalDevices"] = plain(&no_devices);
   CHECK(contains(reason(), "Vulkan sees no device"));
+}
+
+TEST_CASE("vulkan faults: a driver that cannot make its device is a rejection, and the other back ends go on") {
+  if (!has_device()) return;
+  const Scope scope(true);
+  fakes.replaced["vkCreateDevice"] = plain(&no_device);
+  const std::shared_ptr<Backend> broken = make_vulkan_backend();
+  CHECK(contains(rejection_of(*broken), "vkCreateDevice failed with VK_ERROR_INITIALIZATION_FAILED"));
+  const Dispatcher dispatcher({broken, make_reference_backend()});
+  const AttentionProblem problem =
+      make_problem(shape({2, 8, 64}), shape({2, 8, 64}), shape({2, 8, 64}), {}, aule::Pass::kForward);
+  CHECK(dispatcher.choose(problem, "").backend->name() == "reference");
 }
 
 TEST_CASE("vulkan faults: a wanted device that is not there") {
@@ -235,6 +264,40 @@ TEST_CASE("vulkan faults: a lost device, and the next call has a new one") {
   CHECK(fakes.devices == 2);
 }
 
+TEST_CASE(
+    "vulkan faults: contexts: no memory for a tensor, and a lost device: errors, and what is alive can be freed") {
+  if (!has_device()) return;
+  const Scope scope(true);
+  AttentionContext context("vulkan");
+  const Array values = Array::random(DType::kFloat32, {1, 2, 9, 16}, 1);
+  const auto tensor = [&](AttentionContext& in) {
+    const GpuTensor made = in.tensor({1, 2, 9, 16});
+    made.upload(values);
+    return made;
+  };
+  const GpuTensor q = tensor(context), out = tensor(context);
+  context.attention(q, q, q, out);
+  const std::int64_t allocated = context.allocated_bytes();
+  fakes.fail_allocations = 1000;
+  CHECK(caught([&] { context.tensor({64, 1024, 1024}); }).code() == ErrorCode::kOutOfMemory);
+  fakes.fail_allocations = 0;
+  CHECK(contains(caught([&] { context.tensor({1 << 20, 1 << 20, 64}); }).what(), "which holds at most"));
+  CHECK(context.allocated_bytes() == allocated);
+  context.attention(q, q, q, out);  // goes on
+  out.download(Array(DType::kFloat32, {1, 2, 9, 16}));
+
+  fakes.fail_submits = 1;
+  const Error lost = caught([&] { context.attention(q, q, q, out); });
+  CHECK(lost.code() == ErrorCode::kDeviceLost);
+  CHECK(contains(lost.what(), "vkQueueSubmit on "));
+  AttentionContext other("vulkan");
+  const GpuTensor again = tensor(other), result = tensor(other);
+  other.attention(again, again, again, result);
+  result.download(Array(DType::kFloat32, {1, 2, 9, 16}));
+  q.free();
+  CHECK(q.freed());
+}
+
 TEST_CASE("vulkan faults: a device that finishes nothing is given up") {
   if (!has_device()) return;
   const Scope scope(true);
@@ -258,10 +321,18 @@ TEST_CASE("vulkan faults: corrupted pipeline caches are ignored") {
   for (const auto& entry : fs::directory_iterator(folder)) files.push_back(entry.path());
   REQUIRE(files.size() == 1);
   CHECK(run(*make_vulkan_backend()) < 1e-5);  // reads it
+  const auto bytes_for_driver = [] {          // of the file that the driver gets to see
+    const Scope scope(true);
+    fakes.replaced["vkCreatePipelineCache"] = plain(&seen_cache);
+    CHECK(run(*make_vulkan_backend()) < 1e-5);
+    return fakes.cache_bytes;
+  };
+  CHECK(bytes_for_driver() > 0);
   std::ofstream(files[0], std::ios::binary | std::ios::in).seekp(40) << "nonsense";
-  CHECK(run(*make_vulkan_backend()) < 1e-5);
+  CHECK(bytes_for_driver() == 0);
+  CHECK(bytes_for_driver() > 0);  // written anew
   std::ofstream(files[0], std::ios::binary | std::ios::trunc) << "short";
-  CHECK(run(*make_vulkan_backend()) < 1e-5);
+  CHECK(bytes_for_driver() == 0);
   {
     const Scope scope(true);  // a driver that refuses what it wrote itself
     fakes.replaced["vkCreatePipelineCache"] = plain(&bad_cache);
@@ -272,6 +343,20 @@ TEST_CASE("vulkan faults: corrupted pipeline caches are ignored") {
   CHECK(run(*make_vulkan_backend()) < 1e-5);
   fs::remove_all(folder);
   before.empty() ? unsetenv("AULE_CACHE_DIR") : setenv("AULE_CACHE_DIR", before.c_str(), 1);
+}
+
+TEST_CASE("vulkan faults: a driver that refuses to import host memory is asked once, and the call copies") {
+  if (!has_device()) return;
+  const Scope scope(true);
+  fakes.replaced["vkGetMemoryHostPointerPropertiesEXT"] = plain(&no_import);
+  hooks().smallest_import = 1;
+  const std::shared_ptr<Backend> backend = make_vulkan_backend();
+  if (!backend->device().gpu.host_import) return;
+  for (int i = 0; i < 3; ++i) CHECK(run(*backend) < 1e-5);
+  CHECK(fakes.refusals == 1);
+  CHECK(contains(
+      backend->notes(make_problem(shape({2, 8, 64}), shape({2, 8, 64}), shape({2, 8, 64}), {}, aule::Pass::kForward)),
+      "the driver refused to import host memory: copied"));
 }
 
 TEST_CASE("vulkan faults: calls allocate nothing once they have run, 10,000 buffers leave nothing") {

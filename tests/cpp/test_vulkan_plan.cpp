@@ -1,12 +1,14 @@
 // The Vulkan back end's pure parts on recorded devices: profiles, recognition, plans, chunks, packing. No driver is
 // opened.
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <set>
 
 #include "aule/profiles.hpp"
 #include "core/packing.hpp"
 #include "helpers.hpp"
+#include "vulkan/cache_file.hpp"
 #include "vulkan/device_query.hpp"
 #include "vulkan/host_cost.hpp"
 #include "vulkan/launch.hpp"
@@ -139,6 +141,10 @@ TEST_CASE("vulkan devices: the best one, or the wanted one") {
   CHECK(choose_device(devices, "6800") == 4);
   CHECK(choose_device(devices, "LLVMpipe") == 0);
   CHECK(choose_device(devices, "00-BB") == 1);
+  std::vector<PhysicalDevice> families = devices;
+  families[0].info.gpu.family = "lavapipe", families[4].info.gpu.family = "rdna2";
+  CHECK(choose_device(families, "Lavapipe") == 0);
+  CHECK(choose_device(families, "rdna2") == 4);
   CHECK(choose_device({devices[0], devices[1]}, "") == 1);
   CHECK(choose_device({devices[0]}, "") == 0);
   CHECK(contains(caught([&] { choose_device(devices, "2"); }).what(), "the wanted device 'Old Radeon' has Vulkan 1.1"));
@@ -185,6 +191,29 @@ TEST_CASE("vulkan plans: a subgroup of AMD is the one that the row wants, never 
   CHECK(pick_subgroup(load_profile("rx7900xtx").gpu, 64) == 64);
   CHECK(pick_subgroup(load_profile("mi300x").gpu, 32) == 64);
   CHECK(pick_subgroup(load_profile("m1").gpu, 64) == 32);
+}
+
+TEST_CASE("vulkan plans: decode's splits cover the keys and fill whole waves of workgroups") {
+  const DeviceInfo device = load_profile("h100");
+  for (const std::int64_t batch : {1, 2, 3, 5, 8, 16, 17, 33, 64, 100}) {
+    for (const std::int64_t seq_k : {1000, 4096, 16'384, 131'072}) {
+      CAPTURE(batch);
+      CAPTURE(seq_k);
+      AttentionProblem p = problem(DType::kFloat16, aule::Pass::kForward, 1, seq_k, 128);
+      p.batch = batch, p.heads_q = 32, p.heads_kv = 8;
+      const auto result = make_config(p, device);
+      REQUIRE(rejected(result) == nullptr);
+      const VulkanConfig& config = std::get<VulkanConfig>(result);
+      CHECK(config.splits * config.split_keys >= seq_k);
+      CHECK((config.splits - 1) * config.split_keys < seq_k);
+      const std::int64_t tasks = make_program(p, config, true).passes[0].tasks;
+      CHECK(tasks == batch * 8 * config.splits);
+      if (seq_k < 4096) continue;  // too short to fill the device
+      // 512 invocations of this kernel share a multiprocessor. At most a quarter of all places stays idle.
+      const std::int64_t places = device.parallelism * 512 / config.tiling.workgroup_size;
+      CHECK(4 * tasks >= 3 * ((tasks + places - 1) / places) * places);
+    }
+  }
 }
 
 TEST_CASE("vulkan plans: rejections say why") {
@@ -340,13 +369,66 @@ TEST_CASE("vulkan profiles: explain for a device that is not here") {
 TEST_CASE("vulkan cost: large problems go to the GPU, small ones and decode from host memory stay on the CPU") {
   for (const char* name : {"rx7900xtx", "h100", "m1", "arc_a770"}) {
     CAPTURE(name);
-    const DeviceInfo device = load_profile(name);
-    const HostCost large = host_cost(problem(DType::kFloat32, aule::Pass::kForward, 4096, 4096), device, 8);
+    const MachineRates rates = assumed_rates(load_profile(name), 8);
+    const HostCost large = host_cost(problem(DType::kFloat32, aule::Pass::kForward, 4096, 4096), rates, 8);
     CHECK(large.gpu < large.cpu);
-    const HostCost small = host_cost(problem(DType::kFloat32, aule::Pass::kForward, 16, 16), device, 8);
+    const AttentionProblem tiny = problem(DType::kFloat32, aule::Pass::kForward, 16, 16);
+    const HostCost small = host_cost(tiny, rates, 8);
     CHECK(small.cpu < small.gpu);
-    const HostCost decode = host_cost(problem(DType::kFloat16, aule::Pass::kForward, 1, 8192), device, 8);
+    CHECK(extreme_cost(tiny, 8).cpu < extreme_cost(tiny, 8).gpu);
+    const HostCost decode = host_cost(problem(DType::kFloat16, aule::Pass::kForward, 1, 8192), rates, 8);
     CHECK(decode.cpu < decode.gpu);
     CHECK(contains(to_string(small), " ms on the CPU, "));
   }
+}
+
+TEST_CASE("vulkan cost: it follows the rates, and explain names them and where they come from") {
+  DeviceInfo device = load_profile("rx7900xtx");
+  const AttentionProblem p = problem(DType::kFloat32, aule::Pass::kForward, 4096, 4096);
+  CHECK(assumed_rates(device, 2).source == "assumed");
+  const double assumed = host_cost(p, assumed_rates(device, 2), 2).gpu;
+  device.gpu.bus_gbps = 0.5, device.gpu.host_tflops = 0.25;
+  const MachineRates slow = assumed_rates(device, 2);
+  CHECK(slow.source == "recorded");
+  CHECK(host_cost(p, slow, 2).gpu > 10 * assumed);
+  CHECK(contains(to_string(slow), "bus 0.5 GB/s, 0.25 TFLOPS"));
+  CHECK(parse_profile(write_profile(device), "here").gpu.bus_gbps == 0.5);
+  // Twice the threads, half the time of the CPU's arithmetic.
+  CHECK(slow.cpu_with(4).flops_per_second == 2 * slow.cpu.flops_per_second);
+  const Tensor q = shape({1, 32, 512, 128}, DType::kFloat16);
+  const std::string text = explain_profile("rx7900xtx", q, q, q);
+  CHECK(contains(text, "  cost       estimates "));
+  CHECK(contains(text, "  rates      bus 8 GB/s, "));
+  CHECK(contains(text, "(assumed)"));
+}
+
+TEST_CASE("vulkan rates: measured calls give back what they were made of, and their file is read only if it is one") {
+  const Rates truth{200e-6, 4e9, 2e11};
+  double spent = 0;
+  const Rates found = measure_rates([&](const Tensor& q, const Tensor& k, const Tensor&, const Tensor&) {
+    const double bytes = 4.0 * static_cast<double>(2 * (q.numel() + k.numel()));
+    const double flops = 4.0 * static_cast<double>(q.sizes[1] * q.sizes[2] * k.sizes[2] * q.sizes[3]);
+    const double seconds = truth.seconds(bytes, flops);
+    spent += seconds;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+    while (std::chrono::steady_clock::now() < end) {
+    }
+  });
+  CHECK(spent < 0.2);
+  CHECK(found.call_seconds == doctest::Approx(truth.call_seconds).epsilon(0.3));
+  CHECK(found.bytes_per_second == doctest::Approx(truth.bytes_per_second).epsilon(0.4));
+  CHECK(found.flops_per_second == doctest::Approx(truth.flops_per_second).epsilon(0.4));
+
+  MachineRates rates;
+  rates.gpu = truth, rates.cpu = {1e-6, 1e10, 1e11}, rates.threads = 7;
+  const std::string text = write_rates(rates);
+  const auto again = read_rates(text);
+  REQUIRE(again.has_value());
+  CHECK(again->gpu.bytes_per_second == truth.bytes_per_second);
+  CHECK(again->cpu.flops_per_second == 1e11);
+  CHECK(again->threads == 7);
+  for (const char* wrong : {"", "{", "[]", "{\"gpu\": [1, 2, 3]}", "{\"gpu\": 4, \"cpu\": [1, 2, 3]}",
+                            "{\"gpu\": [1, 2, 0], \"cpu\": [1, 2, 3], \"threads\": 1}",
+                            "{\"gpu\": [1, 2, 3], \"cpu\": [1, -2, 3], \"threads\": 1}"})
+    CHECK(!read_rates(wrong).has_value());
 }

@@ -31,7 +31,7 @@ bool sums_queries, sums_keys;
 void write_mask(int query, int key, float value) {
   if (params.splits == 1) {
     int index = element_index(params.dmask, mask_batch, mask_head) + query * params.dmask.row + key * params.dmask.column;
-    dmask[index] = params.accumulate != 0 ? dmask[index] + value : value;
+    dmask[index] = (params.accumulate & 1) != 0 ? dmask[index] + value : value;
     return;
   }
   int element = ((mask_batch * params.dmask_size_1 + mask_head) * params.dmask_size_2 + query) * params.dmask_size_3 + key;
@@ -88,6 +88,7 @@ void write_reduced(vec4 sums[PAIRS4]) {
 }
 
 void main() {
+  load_parameters();
   int blocks_q = (params.seq_q + BLOCK_Q - 1) / BLOCK_Q, blocks_k = (params.seq_k + BLOCK_K - 1) / BLOCK_K;
   sums_queries = params.dmask_size_2 == 1;
   sums_keys = params.dmask_size_3 == 1;
@@ -110,7 +111,8 @@ void main() {
     start_head(params.dmask_size_0 == 1 ? of_head / steps_head : mask_batch,
                params.dmask_size_1 == 1 ? of_head % steps_head : mask_head);
     if (!tile_in_sight()) continue;
-    load_row_numbers();
+    fetch_row_numbers();
+    store_row_numbers();
     vec4 pairs[PAIRS4], gradients[PAIRS4];
     fetch_chunk(FIRST, 0);
     multiply_rows(FIRST, params.head_dim_qk, CHUNK_OF_SECOND, pairs);

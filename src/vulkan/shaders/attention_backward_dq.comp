@@ -42,6 +42,7 @@ void next_tile() {
 }
 
 void main() {
+  load_parameters();
   int blocks = (params.seq_q + BLOCK_Q - 1) / BLOCK_Q;
   int slices = (params.head_dim_qk + SLICE - 1) / SLICE;
   int task = int(push.first_task + gl_WorkGroupID.x);
@@ -65,8 +66,10 @@ void main() {
 
   vec4 dq[SUMS4];
   resume_sums(0, 1, dq);
-  load_row_numbers();
+  fetch_row_numbers();
+  store_row_numbers();
   fetched_ahead = false;
+  int columns_qk = params.head_dim_qk, columns_v = params.head_dim_v;
   [[dont_unroll]] for (step = push.first_step; step < end_step; ++step) {
     if (!fetched_ahead) set_tile(step);
     if (!tile_in_sight()) {
@@ -75,8 +78,8 @@ void main() {
     }
     if (!fetched_ahead) fetch_chunk(FIRST, 0);
     vec4 pairs[PAIRS4], gradients[PAIRS4];
-    multiply_rows(FIRST, params.head_dim_qk, CHUNK_OF_SECOND, pairs);
-    multiply_rows(SECOND, params.head_dim_v, ROWS_OF_FIRST, gradients);
+    multiply_rows(FIRST, columns_qk, CHUNK_OF_SECOND, pairs);
+    multiply_rows(SECOND, columns_v, ROWS_OF_FIRST, gradients);
     finish_pairs(true, pairs, gradients);
     add_tile(FIRST, gradients, NEXT_TILE, dq);
   }

@@ -36,6 +36,8 @@ layout(std430, set = 0, binding = AULE_BINDING_WORKSPACE2) buffer Workspace2 { v
 int thread_index() { return int(gl_LocalInvocationIndex); }
 #include "thread_grid.glsl"
 
+int seq_k, k_stride;  // in registers: loading them for each chunk, its loads would wait for them
+
 struct Chunk {
   int tile;  // index of the chunk's first vector in workspace2
   int key;
@@ -50,7 +52,7 @@ void load_chunk(Chunk chunk, int k_base, out vec4 tile[TILE_LOADS], out ELEMENT4
     int e = thread_index() + n * THREADS, column = 4 * (e % SLICE4);
     if (CHUNK * SLICE4 % THREADS != 0 && e >= CHUNK * SLICE4) continue;
     // Past the end the last key stands in: its gradient there is 0.
-    int key = k_base + min(chunk.key + e / SLICE4, params.seq_k - 1) * params.k.row;
+    int key = k_base + min(chunk.key + e / SLICE4, seq_k - 1) * k_stride;
     keys[n] = WHOLE_HEADS != 0 ? read4_full_k(key, params.k.column, column)
                                : read4_k(key, params.k.column, column, params.head_dim_qk);
   }
@@ -83,6 +85,7 @@ void multiply_chunk(int buffer_index, inout vec4 sums[SUMS4]) {
 }
 
 void main() {
+  seq_k = params.seq_k, k_stride = params.k.row;
   int blocks_q = (params.seq_q + BLOCK_Q - 1) / BLOCK_Q, blocks_k = (params.seq_k + BLOCK_K - 1) / BLOCK_K;
   int task = int(push.first_task + gl_WorkGroupID.x), batch_head = task / blocks_q;
   int block_q = blocks_q - 1 - task % blocks_q, first_query = block_q * BLOCK_Q;

@@ -31,5 +31,5 @@ void main() {
   }
   if (gl_LocalInvocationIndex != 0) return;
   int index = params.dsinks.offset + head * params.dsinks.head;
-  dsinks[index] = params.accumulate != 0 ? dsinks[index] + partials[0] : partials[0];
+  dsinks[index] = (params.accumulate & 2) != 0 ? dsinks[index] + partials[0] : partials[0];
 }

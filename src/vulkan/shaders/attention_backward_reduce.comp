@@ -19,5 +19,5 @@ void main() {
   rest /= params.dmask_size_2;
   int index = element_index(params.dmask, rest / params.dmask_size_1, rest % params.dmask_size_1) +
               query * params.dmask.row + key * params.dmask.column;
-  dmask[index] = params.accumulate != 0 ? dmask[index] + sum : sum;
+  dmask[index] = (params.accumulate & 1) != 0 ? dmask[index] + sum : sum;
 }

@@ -25,6 +25,7 @@ layout(constant_id = 18) const int ROWS = 4;          // power of two
 layout(constant_id = 19) const int KEYS = 4;          // power of two, at most DIM_LANES
 layout(constant_id = 20) const int SUBGROUPS = 4;     // of a workgroup
 layout(constant_id = 21) const int DEPTH = 2;         // sets of keys in registers; divides STEPS + STEPS_V
+layout(constant_id = 22) const int WHOLE_HEADS = 0;   // 1: HEAD_DIM_QK and HEAD_DIM_V are the true sizes
 layout(constant_id = 23) const int EXACT_EXP2 = 1;    // 0: the device's exp2 maps -inf to 0 and NaN to NaN
 
 const int PARTS = VECTOR_ELEMENTS / 4, HEAD_DIM_V4 = HEAD_DIM_V / 4;
@@ -58,7 +59,9 @@ layout(std430, set = 0, binding = AULE_BINDING_LSE) writeonly buffer Lse { float
 
 int lane, dim_lane, dim_lane_v, p_start;
 int batch, head_kv, first_row, split;
-int k_start, v_start, keys_end;
+int k_start, v_start, keys_end, end_row;  // end_row: the last key that may be read
+// Parameters that the loop needs, in registers: loading them there, each load would wait for them.
+int k_stride, v_stride, dim_qk, dim_v;
 int query_of[VALUES], head_of[VALUES];  // of this lane's scores
 HeadScores rules_of[VALUES];
 
@@ -73,28 +76,34 @@ ELEMENT_VECTOR ring[DEPTH * SET];
 int row_of_value(int i) { return lane / TWIN_LANES % ROW_LANES * VALUES + i; }
 int key_of_step(int t) { return (t * KEYS + lane % DIM_LANES / (TWIN_LANES * ROW_LANES)) * SLOTS + lane / DIM_LANES; }
 
+// Keys past the split's end are read as its last one, without a branch around the load. Their scores are hidden;
+// multiply_pv() must not see their values, where a probability of 0 would meet an infinity.
 void fetch_k(int place, int first_key) {
   [[unroll]] for (int j = 0; j < KEYS; ++j) {
-    int key = first_key + j * SLOTS + lane / DIM_LANES;
+    int row = k_start + min(first_key + j * SLOTS + lane / DIM_LANES, end_row) * k_stride;
     [[unroll]] for (int w = 0; w < VECTORS; ++w) {
-      ring[place + j * VECTORS + w] = ELEMENT_VECTOR(0);
-      if (key < keys_end) {
-        ring[place + j * VECTORS + w] = read16_k(k_start + key * params.k.row, params.k.column,
-                                                 (w * DIM_LANES + dim_lane) * VECTOR_ELEMENTS, params.head_dim_qk);
-      }
+      int column = (w * DIM_LANES + dim_lane) * VECTOR_ELEMENTS;
+      ring[place + j * VECTORS + w] = WHOLE_HEADS != 0 ? read16_full_k(row, params.k.column, column)
+                                                       : read16_k(row, params.k.column, column, dim_qk);
     }
   }
 }
 
 void fetch_v(int place, int first_key) {
   [[unroll]] for (int j = 0; j < KEYS; ++j) {
-    int key = first_key + j * SLOTS_V + lane / DIM_LANES_V;
+    int row = v_start + min(first_key + j * SLOTS_V + lane / DIM_LANES_V, end_row) * v_stride;
     [[unroll]] for (int w = 0; w < VECTORS_V; ++w) {
-      ring[place + j * VECTORS_V + w] = ELEMENT_VECTOR(0);
-      if (key < keys_end) {
-        ring[place + j * VECTORS_V + w] = read16_v(v_start + key * params.v.row, params.v.column,
-                                                   (w * DIM_LANES_V + dim_lane_v) * VECTOR_ELEMENTS, params.head_dim_v);
-      }
+      int column = (w * DIM_LANES_V + dim_lane_v) * VECTOR_ELEMENTS;
+      ring[place + j * VECTORS_V + w] = WHOLE_HEADS != 0 ? read16_full_v(row, params.v.column, column)
+                                                         : read16_v(row, params.v.column, column, dim_v);
+    }
+  }
+}
+
+void drop_values_past_end(int place, int first_key) {
+  [[unroll]] for (int j = 0; j < KEYS; ++j) {
+    if (first_key + j * SLOTS_V + lane / DIM_LANES_V >= keys_end) {
+      [[unroll]] for (int w = 0; w < VECTORS_V; ++w) ring[place + j * VECTORS_V + w] = ELEMENT_VECTOR(0);
     }
   }
 }
@@ -246,6 +255,9 @@ void multiply_pv(int place, int first_slot) {
 void output_of_block(int first_key) {
   [[unroll]] for (int t = 0; t < STEPS_V; ++t) {
     fetch(STEPS + t + DEPTH - 1, first_key);
+    if (first_key + BLOCK_K > keys_end) {
+      drop_values_past_end((STEPS + t) % DEPTH * SET, first_key + t * KEYS * SLOTS_V);
+    }
     multiply_pv((STEPS + t) % DEPTH * SET, t * KEYS * SLOTS_V);
   }
 }
@@ -352,6 +364,8 @@ void main() {
   }
   keys_begin += split * params.split_keys;
   keys_end = min(keys_end, keys_begin + params.split_keys);
+  end_row = max(keys_end - 1, 0);
+  k_stride = params.k.row, v_stride = params.v.row, dim_qk = params.head_dim_qk, dim_v = params.head_dim_v;
 
   [[unroll]] for (int i = 0; i < VALUES; ++i) row_max[i] = MINUS_INFINITY, row_sum[i] = 0.0;
   [[unroll]] for (int i = 0; i < ROWS * VECTORS_V * PARTS; ++i) o[i] = vec4(0.0);

@@ -31,6 +31,7 @@ layout(constant_id = 21) const int BUFFERS = 1;       // 2: a chunk is stored wh
 layout(constant_id = 22) const int WHOLE_HEADS = 0;   // 1: HEAD_DIM_QK and HEAD_DIM_V are the true sizes
 layout(constant_id = 23) const int EXACT_EXP2 = 1;    // 0: the device's exp2 maps -inf to 0 and NaN to NaN
 layout(constant_id = 24) const int LANE_PAIRS = 1;    // see LANE_SHIFT
+layout(constant_id = 25) const int FETCH_ROWS = 1;    // 4: queries and keys are fetched and transposed in squares of 4 x 4
 
 const int GROUPS = BLOCK_Q / ROWS;
 const int INVOCATIONS = GROUPS * COLUMN_LANES;  // the workgroup's size
@@ -66,16 +67,21 @@ AULE_READS(v, AULE_BINDING_V)
 AULE_WRITES(out, AULE_BINDING_OUT)
 layout(std430, set = 0, binding = AULE_BINDING_LSE) writeonly buffer Lse { float lse[]; };
 
-// Vectors that an invocation carries from memory to shared memory for one chunk.
-const int Q_FETCHES = (BLOCK_Q * CHUNK4 + INVOCATIONS - 1) / INVOCATIONS;
-const int K_FETCHES = (BLOCK_K * CHUNK4 + INVOCATIONS - 1) / INVOCATIONS;
+// What an invocation carries from memory to shared memory for one chunk: pieces of FETCH_ROWS rows x 4 columns of queries
+// and keys, vectors of values.
+const int Q_PIECES = BLOCK_Q / FETCH_ROWS * CHUNK4, K_PIECES = BLOCK_K / FETCH_ROWS * CHUNK4;
+const int Q_FETCHES = (Q_PIECES + INVOCATIONS - 1) / INVOCATIONS, K_FETCHES = (K_PIECES + INVOCATIONS - 1) / INVOCATIONS;
 const int V_FETCHES = (V_CHUNK + INVOCATIONS - 1) / INVOCATIONS;
-ELEMENT4 fetched_q[Q_FETCHES], fetched_k[K_FETCHES], fetched_v[V_FETCHES * STEP];
+ELEMENT4 fetched_q[Q_FETCHES * FETCH_ROWS], fetched_k[K_FETCHES * FETCH_ROWS], fetched_v[V_FETCHES * STEP];
 
 int invocation, column_lane, group;
 int batch, head, first_query, first_column;
 int q_start, k_start, v_start;  // element (0, 0) of this head
-int stage;                      // chunks so far
+// Parameters that the loops need, in registers: a barrier ends what a compiler knows of memory, so it would load them
+// anew in every chunk, and everything after waits for that.
+int seq_q, seq_k, q_stride, k_stride, v_stride;
+float q_factor;
+int stage;  // chunks so far
 
 float s[ROWS * KEYS];
 vec4 o[ROWS * VECTORS];
@@ -90,20 +96,28 @@ float row_max[ROWS], row_sum[ROWS];  // row_sum: over this lane's keys only
 // Rows past the end are read as the last one: the rules hide such keys, and such queries are never written. Only values
 // must be zeroed, where a probability of 0 would meet an infinity.
 void fetch_qk(int first_key, int column) {
+  int stride = q_stride, last = seq_q - 1;
   [[unroll]] for (int n = 0; n < Q_FETCHES; ++n) {
     int i = invocation + n * INVOCATIONS, from = column + i % CHUNK4 * 4;
-    if (BLOCK_Q * CHUNK4 % INVOCATIONS == 0 || i < BLOCK_Q * CHUNK4) {
-      int row = q_start + min(first_query + i / CHUNK4, params.seq_q - 1) * params.q.row;
-      fetched_q[n] = WHOLE_HEADS != 0 ? read4_full_q(row, params.q.column, from)
-                                      : read4_q(row, params.q.column, from, params.head_dim_qk);
+    if (Q_PIECES % INVOCATIONS == 0 || i < Q_PIECES) {
+      int query = first_query + i / CHUNK4 * FETCH_ROWS, row = q_start + min(query, last) * stride;
+      [[unroll]] for (int r = 0; r < FETCH_ROWS; ++r) {
+        fetched_q[n * FETCH_ROWS + r] = WHOLE_HEADS != 0 ? read4_full_q(row, params.q.column, from)
+                                                         : read4_q(row, params.q.column, from, params.head_dim_qk);
+        row += query + r < last ? stride : 0;
+      }
     }
   }
+  stride = k_stride, last = seq_k - 1;
   [[unroll]] for (int n = 0; n < K_FETCHES; ++n) {
     int i = invocation + n * INVOCATIONS, from = column + i % CHUNK4 * 4;
-    if (BLOCK_K * CHUNK4 % INVOCATIONS == 0 || i < BLOCK_K * CHUNK4) {
-      int row = k_start + min(first_key + i / CHUNK4, params.seq_k - 1) * params.k.row;
-      fetched_k[n] = WHOLE_HEADS != 0 ? read4_full_k(row, params.k.column, from)
-                                      : read4_k(row, params.k.column, from, params.head_dim_qk);
+    if (K_PIECES % INVOCATIONS == 0 || i < K_PIECES) {
+      int key = first_key + i / CHUNK4 * FETCH_ROWS, row = k_start + min(key, last) * stride;
+      [[unroll]] for (int r = 0; r < FETCH_ROWS; ++r) {
+        fetched_k[n * FETCH_ROWS + r] = WHOLE_HEADS != 0 ? read4_full_k(row, params.k.column, from)
+                                                         : read4_k(row, params.k.column, from, params.head_dim_qk);
+        row += key + r < last ? stride : 0;
+      }
     }
   }
 }
@@ -111,32 +125,35 @@ void fetch_qk(int first_key, int column) {
 void store_qk(int place) {
   [[unroll]] for (int n = 0; n < Q_FETCHES; ++n) {
     int i = invocation + n * INVOCATIONS;
-    if (BLOCK_Q * CHUNK4 % INVOCATIONS == 0 || i < BLOCK_Q * CHUNK4) {
-      store_query(place, i % CHUNK4, i / CHUNK4, fetched_q[n]);
-    }
+    if (Q_PIECES % INVOCATIONS == 0 || i < Q_PIECES) store_queries(place, i % CHUNK4, i / CHUNK4, n * FETCH_ROWS);
   }
   [[unroll]] for (int n = 0; n < K_FETCHES; ++n) {
     int i = invocation + n * INVOCATIONS;
-    if (BLOCK_K * CHUNK4 % INVOCATIONS == 0 || i < BLOCK_K * CHUNK4) {
-      store_key(place + Q_CHUNK, i % CHUNK4, i / CHUNK4, fetched_k[n]);
-    }
+    if (K_PIECES % INVOCATIONS == 0 || i < K_PIECES) store_keys(place + Q_CHUNK, i % CHUNK4, i / CHUNK4, n * FETCH_ROWS);
   }
+}
+
+int key_of_fetch(int first_key, int n) {
+  return first_key + (invocation + n / STEP * INVOCATIONS) / HEAD_DIM_V4 * STEP + n % STEP;
 }
 
 void fetch_v(int first_key) {
   [[unroll]] for (int n = 0; n < V_FETCHES * STEP; ++n) {
     int i = invocation + n / STEP * INVOCATIONS, from = first_column + i % HEAD_DIM_V4 * 4;
-    int key = first_key + i / HEAD_DIM_V4 * STEP + n % STEP;
     if (V_CHUNK % INVOCATIONS == 0 || i < V_CHUNK) {
-      int row = v_start + min(key, params.seq_k - 1) * params.v.row;
-      ELEMENT4 vector = WHOLE_HEADS != 0 ? read4_full_v(row, params.v.column, from)
-                                         : read4_v(row, params.v.column, from, params.head_dim_v);
-      fetched_v[n] = key < params.seq_k ? vector : ELEMENT4(0);
+      int row = v_start + min(key_of_fetch(first_key, n), seq_k - 1) * v_stride;
+      fetched_v[n] = WHOLE_HEADS != 0 ? read4_full_v(row, params.v.column, from)
+                                      : read4_v(row, params.v.column, from, params.head_dim_v);
     }
   }
 }
 
-void store_v(int place) {
+void store_v(int place, int first_key) {
+  if (first_key + CHUNK_V > seq_k) {
+    [[unroll]] for (int n = 0; n < V_FETCHES * STEP; ++n) {
+      if (key_of_fetch(first_key, n) >= seq_k) fetched_v[n] = ELEMENT4(0);
+    }
+  }
   [[unroll]] for (int n = 0; n < V_FETCHES; ++n) {
     int i = invocation + n * INVOCATIONS;
     if (V_CHUNK % INVOCATIONS == 0 || i < V_CHUNK) tile[place + i] = values_of_tile(n);
@@ -233,39 +250,54 @@ void store_p(int first) {
   }
 }
 
+// Loops over chunks, whose first has been fetched. A chunk is stored in the turn that has fetched it: where the next turn
+// does so, NVIDIA's compiler moves the loads behind the multiplications.
 void scores_of_block(int first_key) {
   [[unroll]] for (int i = 0; i < ROWS * KEYS; ++i) s[i] = 0.0;
-  for (int column = 0; column < HEAD_DIM_QK; column += CHUNK) {
-    int place = next_buffer();
-    store_qk(place);
-    barrier();
-    if (column + CHUNK < HEAD_DIM_QK) {
+  int place = next_buffer();
+  store_qk(place);
+  barrier();
+  [[dont_unroll]] for (int column = 0; column < HEAD_DIM_QK; column += CHUNK) {
+    bool more = column + CHUNK < HEAD_DIM_QK;
+    if (more) {
       fetch_qk(first_key, column + CHUNK);
     } else {
       fetch_v(first_key);
     }
     multiply_qk(place);
+    if (more) {
+      place = next_buffer();
+      store_qk(place);
+      barrier();
+    }
   }
   scale_scores();
 }
 
 void output_of_block(int first_key) {
   if (CHUNK_P == BLOCK_K) store_p(0);  // the last block's have been read: barriers lie between
-  for (int key = 0; key < BLOCK_K; key += CHUNK_V) {
-    int place = next_buffer();
-    store_v(place);
-    if (CHUNK_P != BLOCK_K && key % CHUNK_P == 0) {
-      // The subgroup's other lanes may still read the last chunk; with one buffer next_buffer() has waited for them.
-      if (BUFFERS != 1) subgroupBarrier();
-      store_p(key);
-    }
-    barrier();
-    if (key + CHUNK_V < BLOCK_K) {
+  int place = next_buffer();
+  store_v(place, first_key);
+  if (CHUNK_P != BLOCK_K) store_p(0);
+  barrier();
+  [[dont_unroll]] for (int key = 0; key < BLOCK_K; key += CHUNK_V) {
+    bool more = key + CHUNK_V < BLOCK_K;
+    if (more) {
       fetch_v(first_key + key + CHUNK_V);
     } else {
       fetch_qk(first_key + BLOCK_K, 0);
     }
     multiply_pv(place, key % CHUNK_P);
+    if (more) {
+      place = next_buffer();
+      store_v(place, first_key + key + CHUNK_V);
+      if (CHUNK_P != BLOCK_K && (key + CHUNK_V) % CHUNK_P == 0) {
+        // The subgroup's other lanes may still read the last chunk; with one buffer next_buffer() has waited for them.
+        if (BUFFERS != 1) subgroupBarrier();
+        store_p(key + CHUNK_V);
+      }
+      barrier();
+    }
   }
 }
 
@@ -284,6 +316,9 @@ void locate() {
   q_start = element_index(params.q, batch, head);
   k_start = element_index(params.k, batch, head / params.group_size);
   v_start = element_index(params.v, batch, head / params.group_size);
+  seq_q = params.seq_q, seq_k = params.seq_k;
+  q_stride = params.q.row, k_stride = params.k.row, v_stride = params.v.row;
+  q_factor = query_factor();
 
   invocation = int(invocation_index());
   int lane = int(gl_SubgroupInvocationID), groups = int(SUBGROUP_SIZE) / COLUMN_LANES;
@@ -327,7 +362,7 @@ void main() {
   for (int first_key = keys_begin; first_key < keys_end; first_key += BLOCK_K) {
     scores_of_block(first_key);
     int last_key = first_key + BLOCK_K - 1;
-    bool all_seen = last_key < params.seq_k && (!HAS_BAND || rule_band_hides_none(first_query, last_query, first_key, last_key,
+    bool all_seen = last_key < seq_k && (!HAS_BAND || rule_band_hides_none(first_query, last_query, first_key, last_key,
                                                                                params.band_lower, params.band_upper));
     if (SCORES_BEND || !all_seen) apply_rules(rules, first_key);
     softmax_block();

@@ -70,6 +70,18 @@ struct Tile {
 Tile tile;
 HeadScores head;
 int q_base, k_base, v_base, dout_base;
+// Parameters that the loops need, in registers: a barrier ends what a compiler knows of memory, so it would load them
+// anew in every chunk, and everything after waits for that.
+int seq_q, seq_k, q_stride, k_stride, v_stride, dout_stride, lse_stride;
+int lse_base, numbers_base;  // of row 0 of this head
+float factor_of_product;
+
+void load_parameters() {
+  seq_q = params.seq_q, seq_k = params.seq_k;
+  q_stride = params.q.row, k_stride = params.k.row, v_stride = params.v.row, dout_stride = params.dout.row;
+  lse_stride = params.lse.row;
+  factor_of_product = query_factor();
+}
 
 void start_head(int batch, int head_q) {
   tile.batch = batch;
@@ -80,6 +92,8 @@ void start_head(int batch, int head_q) {
   dout_base = element_index(params.dout, batch, head_q);
   k_base = element_index(params.k, batch, head_kv);
   v_base = element_index(params.v, batch, head_kv);
+  lse_base = element_index(params.lse, batch, head_q);
+  numbers_base = params.workspace_offset + (batch * params.heads_q + head_q) * params.seq_q;
 }
 
 #ifdef OWNS_QUERIES
@@ -93,24 +107,24 @@ void start_head(int batch, int head_q) {
 // Elements column .. column + 3 of a query's or a key's row. Rows past the end are read as the last one: such pairs have
 // probability 0, such gradients are not written.
 ELEMENT4 query_row4(int operand, int row, int column) {
-  row = min(row, params.seq_q - 1);
+  row = min(row, seq_q - 1);
   if (operand == FIRST) {
-    row = q_base + row * params.q.row;
+    row = q_base + row * q_stride;
     return WHOLE_HEADS != 0 ? read4_full_q(row, params.q.column, column)
                             : read4_q(row, params.q.column, column, params.head_dim_qk);
   }
-  row = dout_base + row * params.dout.row;
+  row = dout_base + row * dout_stride;
   return WHOLE_HEADS != 0 ? read4_full_dout(row, params.dout.column, column)
                           : read4_dout(row, params.dout.column, column, params.head_dim_v);
 }
 ELEMENT4 key_row4(int operand, int row, int column) {
-  row = min(row, params.seq_k - 1);
+  row = min(row, seq_k - 1);
   if (operand == FIRST) {
-    row = k_base + row * params.k.row;
+    row = k_base + row * k_stride;
     return WHOLE_HEADS != 0 ? read4_full_k(row, params.k.column, column)
                             : read4_k(row, params.k.column, column, params.head_dim_qk);
   }
-  row = v_base + row * params.v.row;
+  row = v_base + row * v_stride;
   return WHOLE_HEADS != 0 ? read4_full_v(row, params.v.column, column)
                           : read4_v(row, params.v.column, column, params.head_dim_v);
 }
@@ -215,26 +229,36 @@ void multiply_rows(int operand, int columns, int next, out vec4 sums[PAIRS4]) {
 int own_row(int square_row) { return tile.first_own + 4 * (square_row * THREADS_Y + thread_y()); }
 int other_row(int j) { return tile.first_other + 4 * (j / 4 * THREADS_X + thread_x()) + j % 4; }
 
-// Of the block's queries; a barrier has to follow.
-void load_row_numbers() {
-  for (int i = thread_index(); i < BLOCK_Q; i += THREADS) {
-    int query = FIRST_QUERY + i;
-    vec2 numbers = vec2(0.0);
-    float factor = 1.0;
-    if (query < params.seq_q) {
-      int row = params.workspace_offset + (tile.batch * params.heads_q + tile.head) * params.seq_q + query;
-      numbers.x = lse[element_index(params.lse, tile.batch, tile.head) + query * params.lse.row] * SCORE_UNIT;
-      numbers.y = workspace[row];
-      if (NATURAL_SCORES) factor = workspace[row + params.batch * params.heads_q * params.seq_q];
+// lse and delta of the block's queries: fetched early, stored at the tile's start; a barrier has to follow.
+const int NUMBERS = (BLOCK_Q + THREADS - 1) / THREADS;
+vec2 fetched_numbers[NUMBERS];
+float fetched_factors[NUMBERS];
+
+void fetch_row_numbers() {
+  [[unroll]] for (int n = 0; n < NUMBERS; ++n) {
+    int i = thread_index() + n * THREADS, query = FIRST_QUERY + i;
+    fetched_numbers[n] = vec2(0.0);
+    fetched_factors[n] = 1.0;
+    if (i < BLOCK_Q && query < seq_q) {
+      fetched_numbers[n].x = lse[lse_base + query * lse_stride];
+      fetched_numbers[n].y = workspace[numbers_base + query];
+      if (NATURAL_SCORES) fetched_factors[n] = workspace[numbers_base + query + params.batch * params.heads_q * seq_q];
     }
-    row_numbers[i] = numbers;
-    if (NATURAL_SCORES) row_factors[i] = factor;
+  }
+}
+
+void store_row_numbers() {
+  [[unroll]] for (int n = 0; n < NUMBERS; ++n) {
+    int i = thread_index() + n * THREADS;
+    if (i >= BLOCK_Q) continue;
+    row_numbers[i] = vec2(fetched_numbers[n].x * SCORE_UNIT, fetched_numbers[n].y);
+    if (NATURAL_SCORES) row_factors[i] = fetched_factors[n];
   }
 }
 
 // Whether a pair of the tile is visible to some thread. Looks at band, sizes and mask only.
 bool tile_in_sight() {
-  int last_query = min(FIRST_QUERY + BLOCK_Q, params.seq_q) - 1, last_key = min(FIRST_KEY + BLOCK_K, params.seq_k) - 1;
+  int last_query = min(FIRST_QUERY + BLOCK_Q, seq_q) - 1, last_key = min(FIRST_KEY + BLOCK_K, seq_k) - 1;
   if (HAS_BAND && rule_band_hides_all(FIRST_QUERY, last_query, FIRST_KEY, last_key, params.band_lower, params.band_upper))
     return false;
   if (!HAS_MASK) return true;
@@ -296,10 +320,10 @@ void finish_pair(int query, int key, float factor, float kept, bool all_visible,
 // products: q k in, P after dropout out; gradients: dP in, G out.
 void finish_pairs(bool of_product, inout vec4 products[PAIRS4], inout vec4 gradients[PAIRS4]) {
   int last_query = FIRST_QUERY + BLOCK_Q - 1, last_key = FIRST_KEY + BLOCK_K - 1;
-  bool all_visible = last_query < params.seq_q && last_key < params.seq_k &&
+  bool all_visible = last_query < seq_q && last_key < seq_k &&
                      (!HAS_BAND || rule_band_hides_none(FIRST_QUERY, last_query, FIRST_KEY, last_key, params.band_lower,
                                                         params.band_upper));
-  float factor = query_factor();
+  float factor = factor_of_product;
   [[unroll]] for (int a = 0; a < SQUARE_ROWS; ++a) {
     int own = own_row(a);
     [[unroll]] for (int j0 = 0; j0 < SCORE_COLUMNS; j0 += 4) {

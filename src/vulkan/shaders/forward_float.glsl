@@ -3,20 +3,27 @@
 // Where the columns 4 d4 .. + 3 of a chunk keep row vector `vector`: a permutation that spreads stores over the banks.
 int swizzle(int d4, int vector) { return vector ^ (CHUNK4 < 4 ? 0 : d4 / 2 * (8 / CHUNK4)); }
 
-// Row `row` of a transposed tile: its vector of columns 4 d4 .. + 3 goes to four rows of the tile.
-void store_transposed(int start, int pitch, int d4, int row, vec4 x) {
-  int at = start + 4 * d4 * pitch + swizzle(d4, row >> 2), component = row & 3;
-  tile[at][component] = x.x;
-  tile[at + pitch][component] = x.y;
-  tile[at + 2 * pitch][component] = x.z;
-  tile[at + 3 * pitch][component] = x.w;
+// A piece of a transposed tile: columns 4 d4 .. + 3 of a row go to four rows of the tile, and with them the columns of
+// the three rows below if a piece is a square.
+void store_piece(int start, int pitch, int d4, int piece, vec4 rows[FETCH_ROWS]) {
+  if (FETCH_ROWS == 4) {
+    int at = start + 4 * d4 * pitch + swizzle(d4, piece);
+    [[unroll]] for (int e = 0; e < 4; ++e)
+      tile[at + e * pitch] = vec4(rows[0][e], rows[1 % FETCH_ROWS][e], rows[2 % FETCH_ROWS][e], rows[3 % FETCH_ROWS][e]);
+  } else {
+    int at = start + 4 * d4 * pitch + swizzle(d4, piece >> 2);
+    [[unroll]] for (int e = 0; e < 4; ++e) tile[at + e * pitch][piece & 3] = rows[0][e];
+  }
 }
-
-void store_query(int start, int d4, int row, ELEMENT4 vector) {
-  store_transposed(start, Q_PITCH, d4, row, to_float4(vector) * query_factor());
+void store_queries(int start, int d4, int piece, int fetch) {
+  vec4 rows[FETCH_ROWS];
+  [[unroll]] for (int r = 0; r < FETCH_ROWS; ++r) rows[r] = to_float4(fetched_q[fetch + r]) * q_factor;
+  store_piece(start, Q_PITCH, d4, piece, rows);
 }
-void store_key(int start, int d4, int row, ELEMENT4 vector) {
-  store_transposed(start, K_PITCH, d4, row, to_float4(vector));
+void store_keys(int start, int d4, int piece, int fetch) {
+  vec4 rows[FETCH_ROWS];
+  [[unroll]] for (int r = 0; r < FETCH_ROWS; ++r) rows[r] = to_float4(fetched_k[fetch + r]);
+  store_piece(start, K_PITCH, d4, piece, rows);
 }
 void scale_scores() {}  // the queries are scaled
 

@@ -17,18 +17,31 @@ float dot2(uint x, uint y, float sum) {
 // Where the columns 4 d4 .. + 3 of a chunk keep row vector `vector`: a permutation that spreads stores over the banks.
 int swizzle(int d4, int vector) { return vector ^ (CHUNK4 < 8 ? 0 : d4 / 4 * (8 / CHUNK4)); }
 
-// Four columns of a row are two words of its transposed tile, each in a row of its own.
-void store_transposed(int start, int pitch, int d4, int row, uvec2 pairs) {
-  int at = start + 2 * d4 * pitch + swizzle(d4, row >> 2), component = row & 3;
-  tile[at][component] = pairs.x;
-  tile[at + pitch][component] = pairs.y;
+// A piece of a transposed tile: four columns of a row are two words, each in a row of the tile of its own, and with them
+// those of the three rows below if a piece is a square.
+void store_piece(int start, int pitch, int d4, int piece, uvec2 rows[FETCH_ROWS]) {
+  if (FETCH_ROWS == 4) {
+    int at = start + 2 * d4 * pitch + swizzle(d4, piece);
+    [[unroll]] for (int e = 0; e < 2; ++e)
+      tile[at + e * pitch] = uvec4(rows[0][e], rows[1 % FETCH_ROWS][e], rows[2 % FETCH_ROWS][e], rows[3 % FETCH_ROWS][e]);
+  } else {
+    int at = start + 2 * d4 * pitch + swizzle(d4, piece >> 2);
+    [[unroll]] for (int e = 0; e < 2; ++e) tile[at + e * pitch][piece & 3] = rows[0][e];
+  }
 }
-void store_query(int start, int d4, int row, uvec2 pairs) { store_transposed(start, Q_PITCH, d4, row, pairs); }
-void store_key(int start, int d4, int row, uvec2 pairs) { store_transposed(start, K_PITCH, d4, row, pairs); }
+void store_queries(int start, int d4, int piece, int fetch) {
+  uvec2 rows[FETCH_ROWS];
+  [[unroll]] for (int r = 0; r < FETCH_ROWS; ++r) rows[r] = fetched_q[fetch + r];
+  store_piece(start, Q_PITCH, d4, piece, rows);
+}
+void store_keys(int start, int d4, int piece, int fetch) {
+  uvec2 rows[FETCH_ROWS];
+  [[unroll]] for (int r = 0; r < FETCH_ROWS; ++r) rows[r] = fetched_k[fetch + r];
+  store_piece(start, K_PITCH, d4, piece, rows);
+}
 
 void scale_scores() {
-  float factor = query_factor();
-  [[unroll]] for (int i = 0; i < ROWS * KEYS; ++i) s[i] *= factor;
+  [[unroll]] for (int i = 0; i < ROWS * KEYS; ++i) s[i] *= q_factor;
 }
 
 // Four columns of two neighbouring keys, a word for each column.

@@ -17,7 +17,7 @@ int output_index(int partial, int column4) { return params.workspace_offset / 4 
 // One vector of the output, summed over the splits team, team + teams, .. with their statistics, to which it is relative.
 // Several loads at a time: a row's splits are few, and each waits for memory.
 vec4 join_outputs(int first_partial, int column4, int team, int teams, out vec2 statistics) {
-  const int AT_ONCE = 4;
+  const int AT_ONCE = 8;
   vec4 sum = vec4(0.0);
   statistics = vec2(MINUS_INFINITY, 0.0);
   for (int first = team; first < params.splits; first += AT_ONCE * teams) {

@@ -39,11 +39,15 @@ ELEMENT4 join4(ELEMENT x, ELEMENT y, ELEMENT z, ELEMENT w) {
   }
 
 // AULE_READS_WIDE(k, AULE_BINDING_K), after AULE_READS of the same tensor, gives
-//   ELEMENT_VECTOR read16_k(int row, int column_stride, int column, int columns)   16 bytes of a row.
+//   ELEMENT_VECTOR read16_k(int row, int column_stride, int column, int columns)   16 bytes of a row, and
+// read16_full_k() of vectors that are known to lie inside the row.
 #if defined(ELEMENT_F32)
 #define AULE_READS_WIDE(NAME, BINDING)                                                         \
   ELEMENT_VECTOR read16_##NAME(int row, int column_stride, int column, int columns) {          \
     return read4_##NAME(row, column_stride, column, columns);                                  \
+  }                                                                                            \
+  ELEMENT_VECTOR read16_full_##NAME(int row, int column_stride, int column) {                  \
+    return read4_full_##NAME(row, column_stride, column);                                      \
   }
 #else
 #define AULE_READS_WIDE(NAME, BINDING)                                                                             \
@@ -54,5 +58,9 @@ ELEMENT4 join4(ELEMENT x, ELEMENT y, ELEMENT z, ELEMENT w) {
                    read4_##NAME(row, column_stride, column + 4, columns));                                         \
     }                                                                                                              \
     return column < columns ? NAME##_wide[(row + column) >> 3] : uvec4(0);                                         \
+  }                                                                                                                \
+  ELEMENT_VECTOR read16_full_##NAME(int row, int column_stride, int column) {                                      \
+    if (VECTOR_LOADS != 0) return NAME##_wide[(row + column) >> 3];                                                \
+    return uvec4(read4_full_##NAME(row, column_stride, column), read4_full_##NAME(row, column_stride, column + 4)); \
   }
 #endif

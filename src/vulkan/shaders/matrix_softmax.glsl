@@ -6,21 +6,10 @@
 #define LOWEST -3.402823466e38
 const int STATISTICS = MAP_KIND == 0 ? (TILE_M + int(SUBGROUP_SIZE) - 1) / int(SUBGROUP_SIZE) : ROW_SLOTS;
 float row_maximum[ROW_TILES * STATISTICS], row_total[ROW_TILES * STATISTICS];
-ACCUMULATOR total[ROW_TILES];                // SUM_BY_MATRIX: the sums, in every column
 
 // What products are multiplied by: scores are products with Q times the scale. Without a rule that bends scores the
 // factor goes into the exponent.
 float product_factor;
-
-void begin_rows() {
-  [[unroll]] for (int i = 0; i < ROW_TILES * VALUE_TILES; ++i) o[i] = ACCUMULATOR(0.0);
-  [[unroll]] for (int i = 0; i < ROW_TILES; ++i) total[i] = ACCUMULATOR(0.0);
-  [[unroll]] for (int i = 0; i < ROW_TILES * STATISTICS; ++i) {
-    row_maximum[i] = LOWEST;
-    row_total[i] = 0.0;
-  }
-  product_factor = abs(query_factor());
-}
 
 // Not with MAP_KIND 0: lavapipe counts a subgroup's barriers as the workgroup's, so every subgroup must pass the same.
 bool band_hides_subgroup(int first_key) {
@@ -29,16 +18,116 @@ bool band_hides_subgroup(int first_key) {
                                          first_key + BLOCK_K - 1, params.band_lower, params.band_upper);
 }
 
-// Scores from products, by the rules: element for element.
-void bend_scores(int first_key) {
-  int place = lane_place(lane), row = subgroup_query + (place & 0xff), column = first_key + (place >> 8);
+// What a score is more than a product times a factor. Otherwise the factor goes into the exponent.
+const bool SCORES_ARE_FINAL = HAS_SOFTCAP || HAS_ALIBI || NATURAL_SCORES;
+float exponent_factor() { return SCORES_ARE_FINAL ? 1.0 : product_factor; }
+
+// The mask's elements of a step's scores wait in registers, fetched while other work goes on. Where a lane's elements
+// come in pairs of keys, so do the mask's: one load for two.
+const bool MASK_PAIRS = ELEMENT_BIT_0 == 0x100 && MASK_TYPE != AULE_MASK_FLOAT32;
+const int MASK_PACK = MASK_PAIRS ? 2 : 1;
+const int MASK_WORDS = ROW_TILES * KEY_TILES * ELEMENTS / MASK_PACK;
+layout(std430, set = 0, binding = AULE_BINDING_MASK) readonly buffer MaskHalves { uint16_t mask_halves[]; };
+uint mask_waiting[HAS_MASK ? MASK_WORDS : 1];
+int mask_rows[HAS_MASK ? ROW_TILES * STATISTICS : 1];  // index of the first key of this lane's rows
+bool mask_has_pairs;  // keys beside each other, every row on an even index
+
+void begin_mask() {
+  if (!HAS_MASK || MAP_KIND == 0) return;
+  int place = lane_place(lane);
+  // Rows past the end read the last one: they are not written.
   [[unroll]] for (int m = 0; m < ROW_TILES; ++m) {
-    [[unroll]] for (int n = 0; n < KEY_TILES; ++n) {
-      [[unroll]] for (int e = 0; e < ELEMENTS; ++e) {
-        float product = s[m * KEY_TILES + n][e] * product_factor;
-        s[m * KEY_TILES + n][e] =
-            score(head_rules, product, row + m * TILE_M + element_row(e), column + n * TILE_N + element_column(e));
+    [[unroll]] for (int e = 0; e < ELEMENTS; ++e)
+      mask_rows[m * ROW_SLOTS + row_slot(e)] =
+          head_rules.mask +
+          min(subgroup_query + m * TILE_M + (place & 0xff) + element_row(e), params.seq_q - 1) * params.mask.row;
+  }
+  mask_has_pairs = params.mask.column == 1 &&
+                   ((params.mask.offset | params.mask.batch | params.mask.head | params.mask.row) & 1) == 0;
+}
+
+uint mask_element(int index) {
+  return MASK_TYPE == AULE_MASK_BOOL      ? mask_words[index >> 2] >> (uint(index & 3) * 8u) & 0xffu
+         : MASK_TYPE == AULE_MASK_FLOAT32 ? floatBitsToUint(mask_floats[index])
+                                          : uint(mask_halves[index]);
+}
+
+void fetch_mask(const bool edge, int first_key) {
+  if (!HAS_MASK || MAP_KIND == 0) return;
+  int column = first_key + (lane_place(lane) >> 8);
+  if (MASK_PAIRS && !edge && mask_has_pairs) {
+    [[unroll]] for (int i = 0; i < ROW_TILES * KEY_TILES; ++i) {
+      [[unroll]] for (int e = 0; e < ELEMENTS; e += MASK_PACK) {
+        int index = mask_rows[i / KEY_TILES * ROW_SLOTS + row_slot(e)] + column + i % KEY_TILES * TILE_N +
+                    element_column(e);
+        mask_waiting[(i * ELEMENTS + e) / MASK_PACK] =
+            MASK_TYPE == AULE_MASK_BOOL ? uint(mask_halves[index >> 1]) : mask_words[index >> 1];
       }
+    }
+  } else {
+    [[unroll]] for (int i = 0; i < ROW_TILES * KEY_TILES; ++i) {
+      [[unroll]] for (int e = 0; e < ELEMENTS; e += MASK_PACK) {
+        int row = mask_rows[i / KEY_TILES * ROW_SLOTS + row_slot(e)];
+        int key = column + i % KEY_TILES * TILE_N + element_column(e);
+        uint word = mask_element(row + min(key, params.seq_k - 1) * params.mask.column);
+        if (MASK_PAIRS)
+          word |= mask_element(row + min(key + 1, params.seq_k - 1) * params.mask.column)
+                  << (MASK_TYPE == AULE_MASK_BOOL ? 8 : 16);
+        mask_waiting[(i * ELEMENTS + e) / MASK_PACK] = word;
+      }
+    }
+  }
+}
+
+bool mask_keeps(int i, int e) {
+  uint word = mask_waiting[(i * ELEMENTS + e) / MASK_PACK];
+  return (word & (MASK_PAIRS && (e & 1) != 0 ? 0xff00u : 0xffu)) != 0u;
+}
+
+float mask_value(int i, int e) {
+  uint word = mask_waiting[(i * ELEMENTS + e) / MASK_PACK];
+  if (MASK_TYPE == AULE_MASK_FLOAT32) return uintBitsToFloat(word);
+#if defined(ELEMENT_BF16)
+  return uintBitsToFloat(MASK_PAIRS && (e & 1) != 0 ? word & 0xffff0000u : word << 16);
+#else
+  return MASK_PAIRS && (e & 1) != 0 ? unpackHalf2x16(word).y : unpackHalf2x16(word).x;
+#endif
+}
+
+// Softcaps up to here bend by the short formula: its error is 2^-23 of the cap.
+#define LARGEST_SHORT_SOFTCAP 256.0
+float capped(float product) {
+  float cap = params.softcap * SCORE_UNIT;
+  if (params.softcap > LARGEST_SHORT_SOFTCAP) return rule_tanh(product) * cap;
+  return cap - 2.0 * cap / (exp2(product * (2.0 * AULE_LOG2E)) + 1.0);
+}
+
+void begin_rows() {
+  [[unroll]] for (int i = 0; i < ROW_TILES * VALUE_TILES; ++i) o[i] = ACCUMULATOR(0.0);
+  [[unroll]] for (int i = 0; i < ROW_TILES * STATISTICS; ++i) {
+    row_maximum[i] = LOWEST;
+    row_total[i] = 0.0;
+  }
+  // Not 0: what is hidden is -inf before it is multiplied.
+  product_factor = max(abs(query_factor()), 1e-37);
+  begin_mask();
+}
+
+// Scores from products, by the rules: element for element. edge: the band or the end of the sequence may hide some.
+void bend_scores(const bool edge, int first_key) {
+  if (!SCORES_ARE_FINAL && MASK_TYPE != AULE_MASK_BOOL && !edge) return;
+  int place = lane_place(lane), row = subgroup_query + (place & 0xff), column = first_key + (place >> 8);
+  [[unroll]] for (int i = 0; i < ROW_TILES * KEY_TILES; ++i) {
+    [[unroll]] for (int e = 0; e < ELEMENTS; ++e) {
+      int query = row + i / KEY_TILES * TILE_M + element_row(e), key = column + i % KEY_TILES * TILE_N + element_column(e);
+      float x = s[i][e];
+      if (SCORES_ARE_FINAL) x *= product_factor;
+      if (HAS_SOFTCAP) x = capped(x);
+      if (NATURAL_SCORES) x += mask_value(i, e);
+      if (HAS_ALIBI) x -= head_rules.alibi_slope * rule_alibi_distance(query, key, params.alibi_offset);
+      if (MASK_TYPE == AULE_MASK_BOOL && !mask_keeps(i, e)) x = MINUS_INFINITY;
+      if (edge && !in_sight(query, key)) x = MINUS_INFINITY;
+      s[i][e] = x;
     }
   }
 }
@@ -79,19 +168,16 @@ void rescale(float factor) {
     [[unroll]] for (int d = 0; d < VALUE_TILES; ++d) {
       [[unroll]] for (int e = 0; e < ELEMENTS; ++e) o[m * VALUE_TILES + d][e] *= shrink[row_slot(e)];
     }
-    if (SUM_BY_MATRIX != 0) {
-      [[unroll]] for (int e = 0; e < ELEMENTS; ++e) total[m][e] *= shrink[row_slot(e)];
-    }
   }
 }
 
 // Probabilities of score tile i.
-void exponentiate(const bool general, float factor, const int i, int first_key) {
+void exponentiate(const int i, int first_key) {
   int place = lane_place(lane), m = i / KEY_TILES, n = i % KEY_TILES;
   [[unroll]] for (int e = 0; e < ELEMENTS; ++e) {
     int r = m * ROW_SLOTS + row_slot(e);
-    float x = exp_score(s[i][e] * factor - row_maximum[r]);
-    if (SUM_BY_MATRIX == 0) row_total[r] += x;
+    float x = exp_score(s[i][e] * exponent_factor() - row_maximum[r]);
+    row_total[r] += x;
     if (HAS_DROPOUT)
       x *= dropout_factor(head_rules, subgroup_query + m * TILE_M + (place & 0xff) + element_row(e),
                           first_key + n * TILE_N + (place >> 8) + element_column(e));
@@ -99,11 +185,16 @@ void exponentiate(const bool general, float factor, const int i, int first_key) 
   }
 }
 
-void soften_by_map(const bool general, int first_key) {
-  if (general) bend_scores(first_key);
-  float factor = general ? 1.0 : product_factor;
-  if (LAZY == 0 || scores_grew(factor)) rescale(factor);
-  [[unroll]] for (int i = 0; i < ROW_TILES * KEY_TILES; ++i) exponentiate(general, factor, i, first_key);
+void exponentiate_all(int first_key) {
+  [[unroll]] for (int i = 0; i < ROW_TILES * KEY_TILES; ++i) exponentiate(i, first_key);
+}
+
+// next_first_key: of the scores that come after these; their mask is fetched.
+void soften(const bool edge, int first_key, int next_first_key) {
+  bend_scores(edge, first_key);
+  fetch_mask(edge, next_first_key);
+  if (LAZY == 0 || scores_grew(exponent_factor())) rescale(exponent_factor());
+  exponentiate_all(first_key);
 }
 
 // The same without a map. Scores go to shared memory, where a lane owns a row; probabilities come back from there as
@@ -143,7 +234,7 @@ void scale_rows_by_scratch(int m, int scratch) {
 }
 
 void soften_by_memory(int first_key) {
-  int scratch = Q_END + subgroup_index * SCRATCH;
+  int scratch = ROWS_END + subgroup_index * SCRATCH;
   [[unroll]] for (int m = 0; m < ROW_TILES; ++m) {
     subgroupBarrier();
     [[unroll]] for (int n = 0; n < KEY_TILES; ++n)
@@ -160,43 +251,43 @@ void soften_by_memory(int first_key) {
   }
 }
 
-void soften(const bool general, int first_key) {
-  if (MAP_KIND == 0) soften_by_memory(first_key);
-  else soften_by_map(general, first_key);
-}
-
 // Score tiles exponentiated beside one depth tile's products. Loops whose bounds depend on another loop's counter stay
 // loops in NVIDIA's compiler, and the matrices then live in memory.
 const int TILES_A_STEP = (ROW_TILES * KEY_TILES + DEPTH_TILES - 1) / DEPTH_TILES;
 
-void exponentiate_all() {
-  [[unroll]] for (int i = 0; i < ROW_TILES * KEY_TILES; ++i) exponentiate(false, product_factor, i, 0);
-}
-
 // Among the exponentials of the present scores, the next block's products.
-void soften_and_multiply_qk(int stage) {
+void soften_and_multiply_qk(int stage, int first_key) {
   [[unroll]] for (int i = 0; i < ROW_TILES * KEY_TILES; ++i) s_next[i] = ACCUMULATOR(0.0);
   [[unroll]] for (int d = 0; d < DEPTH_TILES; ++d) {
     multiply_qk_next_step(stage, 0, d);
     [[unroll]] for (int i = 0; i < TILES_A_STEP; ++i) {
-      if (d * TILES_A_STEP + i < ROW_TILES * KEY_TILES) exponentiate(false, product_factor, d * TILES_A_STEP + i, 0);
+      if (d * TILES_A_STEP + i < ROW_TILES * KEY_TILES) exponentiate(d * TILES_A_STEP + i, first_key);
     }
   }
 }
 
-void multiply_pv(int stage, int at) {
+// P V; multiply_pv_column(): one column tile of it.
+void multiply_pv_column(int stage, int at, const int d) {
   [[unroll]] for (int n = 0; n < KEY_TILES; ++n) {
-    [[unroll]] for (int d = 0; d < VALUE_TILES; ++d) {
-      OPERAND_B b;
-      coopMatLoad(b, pool, V_BASE + stage * V_STAGE + (at + n * TILE_N) * V_PITCH + d * TILE_N / PIECE, V_PITCH,
-                  ROW_MAJOR);
-      [[unroll]] for (int m = 0; m < ROW_TILES; ++m)
-        o[m * VALUE_TILES + d] = coopMatMulAdd(p[m * KEY_TILES + n], b, o[m * VALUE_TILES + d]);
-    }
-    if (SUM_BY_MATRIX != 0) {
-      [[unroll]] for (int m = 0; m < ROW_TILES; ++m)
-        total[m] = coopMatMulAdd(p[m * KEY_TILES + n], OPERAND_B(1.0), total[m]);
-    }
+    OPERAND_B b;
+    coopMatLoad(b, pool, V_BASE + stage * V_STAGE + (at + n * TILE_N) * V_PITCH + d * TILE_N / PIECE, V_PITCH,
+                ROW_MAJOR);
+    [[unroll]] for (int m = 0; m < ROW_TILES; ++m)
+      o[m * VALUE_TILES + d] = coopMatMulAdd(p[m * KEY_TILES + n], b, o[m * VALUE_TILES + d]);
+  }
+}
+
+void multiply_pv(int stage, int at) {
+  [[unroll]] for (int d = 0; d < VALUE_TILES; ++d) multiply_pv_column(stage, at, d);
+}
+
+// Scores of one block and, in turns with them, the output of the block before: neither waits for the other.
+const int LONGER_SIDE = DEPTH_TILES > VALUE_TILES ? DEPTH_TILES : VALUE_TILES;
+void multiply_qk_and_pv(int stage, int v_stage) {
+  clear_qk();
+  [[unroll]] for (int d = 0; d < LONGER_SIDE; ++d) {
+    if (d < DEPTH_TILES) multiply_qk_step(stage, 0, min(d, DEPTH_TILES - 1));
+    if (d < VALUE_TILES) multiply_pv_column(v_stage, 0, min(d, VALUE_TILES - 1));
   }
 }
 
@@ -215,7 +306,7 @@ void finish_rows_by_map(int m) {
   [[unroll]] for (int e = 0; e < ELEMENTS; ++e) {
     if (element_column(e) == 0) {
       int r = m * ROW_SLOTS + row_slot(e);
-      float sum = SUM_BY_MATRIX != 0 ? total[m][e] : row_sum(row_total[r]);
+      float sum = row_sum(row_total[r]);
       inverse[row_slot(e)] =
           end_row(row_maximum[r], sum, subgroup_query + m * TILE_M + (place & 0xff) + element_row(e), place < 0x100);
     }
@@ -226,7 +317,7 @@ void finish_rows_by_map(int m) {
 }
 
 void finish_rows_by_memory(int m) {
-  int scratch = Q_END + subgroup_index * SCRATCH;
+  int scratch = ROWS_END + subgroup_index * SCRATCH;
   subgroupBarrier();
   [[unroll]] for (int slot = 0; slot < STATISTICS; ++slot) {
     int row = slot * int(SUBGROUP_SIZE) + lane, r = m * STATISTICS + slot;

@@ -3,60 +3,15 @@ layout(constant_id = 16) const int TILE_M = 16;  // rows (queries) of a matrix
 layout(constant_id = 17) const int TILE_N = 16;  // columns: keys of a score tile, columns of V. Also the depth of A
 layout(constant_id = 18) const int ROW_TILES = 1;
 layout(constant_id = 19) const int KEY_STEP = 64;      // keys a softmax step; divides BLOCK_K
-layout(constant_id = 20) const int QUERY_TILES = 256;  // depth tiles of Q held in registers; the rest in shared memory
-layout(constant_id = 21) const int PIPELINE = 1;
+layout(constant_id = 21) const int PIPELINE = 0;
 layout(constant_id = 22) const int MAP_KIND = 1;  // 0: unknown; 1: accumulator = operand A, by the bits of matrix_map
 layout(constant_id = 23) const int EXACT_DIMS = 0;  // 1: HEAD_DIM_QK and HEAD_DIM_V are the true sizes
 layout(constant_id = 34) const int LAZY = 8;  // rescale when a row's maximum grew by more than this (log2); 0: always
-layout(constant_id = 35) const int SUM_BY_MATRIX = 0;  // 1: row sums are P times ones
 
-#define PIPELINE_UNBUFFERED 0
-#define PIPELINE_SINGLE 1
-#define PIPELINE_DOUBLE 2
-#define PIPELINE_AHEAD_SINGLE 3
-#define PIPELINE_AHEAD_DOUBLE 4
-const int STAGES = PIPELINE == PIPELINE_DOUBLE || PIPELINE == PIPELINE_AHEAD_DOUBLE ? 2 : 1;
-#ifndef STEP_LOOP
-#define STEP_LOOP [[dont_unroll]]
-#endif
-
-const int DEPTH_TILES = HEAD_DIM_QK / TILE_N;
-const int VALUE_TILES = HEAD_DIM_V / TILE_N;
-const int KEY_TILES = KEY_STEP / TILE_N;
-const int SUBGROUPS = BLOCK_Q / (TILE_M * ROW_TILES);
-const int INVOCATIONS = SUBGROUPS * int(SUBGROUP_SIZE);
+#include "../../kernels/matrix_pool.h"
 const int ELEMENTS = TILE_M * TILE_N / int(SUBGROUP_SIZE);  // of a matrix in one lane
-const int HELD = QUERY_TILES < DEPTH_TILES ? QUERY_TILES : DEPTH_TILES;
 
-// Shared memory in 16-byte pieces. A row has one piece more than it needs: without, rows begin in the same bank.
-#define PIECE 8  // elements of 16 bits
-const int K_PITCH = HEAD_DIM_QK / PIECE + 1;
-const int V_PITCH = HEAD_DIM_V / PIECE + 1;
-const int Q_PITCH = (HEAD_DIM_QK - HELD * TILE_N) / PIECE + 1;
-const int K_STAGE = BLOCK_K * K_PITCH;
-const int V_STAGE = BLOCK_K * V_PITCH;
-const int V_BASE = STAGES * K_STAGE;
-const int BLOCKS_END = V_BASE + STAGES * V_STAGE;
-const int STAGED = DEPTH_TILES < 4 ? DEPTH_TILES : 4;  // depth tiles of Q that go through shared memory together
-const int STAGING_PITCH = STAGED * TILE_N / PIECE + 1;
-const int STAGING_END = SUBGROUPS * TILE_M * STAGING_PITCH;  // one row tile of each subgroup
-const int OUT_TILES = VALUE_TILES < 2 ? VALUE_TILES : 2;        // column tiles of O that are written together
-const int OUT_PITCH = OUT_TILES * TILE_N / 4 + 1;               // floats
-const int OUT_END = SUBGROUPS * TILE_M * OUT_PITCH;
-const int Q_BASE = BLOCKS_END > STAGING_END ? BLOCKS_END : STAGING_END;
-const int Q_AND_BLOCKS_END = Q_BASE + (HELD < DEPTH_TILES ? BLOCK_Q * Q_PITCH : 0);
-const int Q_END = Q_AND_BLOCKS_END > OUT_END ? Q_AND_BLOCKS_END : OUT_END;  // O goes out over all of it
-// Unknown maps: scores, probabilities and row factors of one row tile of each subgroup.
-const int SCORE_PITCH = KEY_STEP / 4 + 1;
-const int WEIGHT_PITCH = KEY_STEP / PIECE + 1;
-const int FACTOR_PITCH = TILE_N / 4 + 1;
-const int WEIGHTS_AT = TILE_M * SCORE_PITCH;
-const int FACTORS_AT = WEIGHTS_AT + TILE_M * WEIGHT_PITCH;
-const int SCRATCH = FACTORS_AT + TILE_M * FACTOR_PITCH;
-const int GROWTH_AT = Q_END + (MAP_KIND == 0 ? SUBGROUPS * SCRATCH : 0);
-// One array for all: NVIDIA's driver puts spilled registers beside it, up to what lets two workgroups share a
-// multiprocessor, and a second variable, which it adds after that sum, would leave room for one only.
-shared uvec4 pool[GROWTH_AT + 1];
+shared uvec4 pool[POOL_PIECES];
 #define grew_at pool[GROWTH_AT]  // visits_ahead: the block of even and odd number in which a maximum last grew
 
 #define ACCUMULATOR coopmat<float, gl_ScopeSubgroup, TILE_M, TILE_N, gl_MatrixUseAccumulator>
@@ -65,7 +20,7 @@ shared uvec4 pool[GROWTH_AT + 1];
 #define ROW_MAJOR gl_CooperativeMatrixLayoutRowMajor
 #define COLUMN_MAJOR gl_CooperativeMatrixLayoutColumnMajor
 
-OPERAND_A q[ROW_TILES * (HELD > 0 ? HELD : 1)];
+OPERAND_A q[ROW_TILES * DEPTH_TILES];
 ACCUMULATOR o[ROW_TILES * VALUE_TILES];
 ACCUMULATOR s[ROW_TILES * KEY_TILES], s_next[ROW_TILES * KEY_TILES];
 OPERAND_A p[ROW_TILES * KEY_TILES];
@@ -91,41 +46,6 @@ void begin_task(int task) {
   k_head = element_index(params.k, batch_index, head_kv);
   v_head = element_index(params.v, batch_index, head_kv);
   head_rules = head_scores(batch_index, head_index);
-}
-
-// 8 elements of a row from `column` on, zeros from `columns` on.
-#define AULE_READS8(NAME, BINDING)                                                                             \
-  layout(std430, set = 0, binding = BINDING) readonly buffer NAME##Elements { ELEMENT NAME##_elements[]; };    \
-  layout(std430, set = 0, binding = BINDING) readonly buffer NAME##Pieces { uvec4 NAME##_pieces[]; };          \
-  uvec4 load8_##NAME(int row, int column_stride, int column, int columns) {                                    \
-    uvec4 x = uvec4(0u);                                                                                       \
-    if (VECTOR_LOADS != 0) {                                                                                   \
-      if (column < columns) x = NAME##_pieces[(row + column) >> 3];                                            \
-    } else {                                                                                                   \
-      [[unroll]] for (int i = 0; i < PIECE; ++i) {                                                             \
-        if (column + i < columns)                                                                              \
-          x[i >> 1] |= uint(NAME##_elements[row + (column + i) * column_stride]) << (16 * (i & 1));            \
-      }                                                                                                        \
-    }                                                                                                          \
-    return x;                                                                                                  \
-  }
-AULE_READS8(q, AULE_BINDING_Q)
-AULE_READS8(k, AULE_BINDING_K)
-AULE_READS8(v, AULE_BINDING_V)
-
-layout(std430, set = 0, binding = AULE_BINDING_OUT) writeonly buffer OutElements { ELEMENT out_elements[]; };
-layout(std430, set = 0, binding = AULE_BINDING_OUT) writeonly buffer OutPieces { uvec4 out_pieces[]; };
-layout(std430, set = 0, binding = AULE_BINDING_LSE) writeonly buffer LseElements { float lse_elements[]; };
-
-void store8_out(int row, int column_stride, int column, int columns, vec4 low, vec4 high) {
-  if (VECTOR_LOADS != 0) {
-    if (column < columns) out_pieces[(row + column) >> 3] = uvec4(to_element4(low), to_element4(high));
-  } else {
-    [[unroll]] for (int i = 0; i < PIECE; ++i) {
-      if (column + i < columns)
-        out_elements[row + (column + i) * column_stride] = to_element(i < 4 ? low[i & 3] : high[i & 3]);
-    }
-  }
 }
 
 // Invocations beside each other take the pieces of a row; a power of two of them, so that an invocation's column stays.
@@ -177,14 +97,11 @@ void stage_queries() {
         if (query < params.seq_q)
           x = load8_q(q_head + query * params.q.row, params.q.column, column, params.head_dim_qk) ^ flip;
         pool[(subgroup_index * TILE_M + row) * STAGING_PITCH + i % pieces] = x;
-        if (HELD < DEPTH_TILES && column >= HELD * TILE_N && column < HEAD_DIM_QK)
-          pool[Q_BASE + ((subgroup_index * ROW_TILES + m) * TILE_M + row) * Q_PITCH + column / PIECE -
-               HELD * TILE_N / PIECE] = x;
       }
       barrier();
       [[unroll]] for (int d = 0; d < STAGED; ++d) {
-        if (first + d < HELD)
-          coopMatLoad(q[m * HELD + first + d], pool, subgroup_index * TILE_M * STAGING_PITCH + d * TILE_N / PIECE,
+        if (first + d < DEPTH_TILES)
+          coopMatLoad(q[m * DEPTH_TILES + first + d], pool, subgroup_index * TILE_M * STAGING_PITCH + d * TILE_N / PIECE,
                       STAGING_PITCH, ROW_MAJOR);
       }
       barrier();
@@ -195,24 +112,19 @@ void stage_queries() {
 // multiply_NAME(): scores of a block's keys from `at` on, into SCORES; multiply_NAME_step(): one depth tile's share.
 #define AULE_MULTIPLY_QK(NAME, SCORES)                                                                               \
   void multiply_##NAME##_step(int stage, int at, const int d) {                                                      \
-    OPERAND_A a[ROW_TILES];                                                                                          \
-    [[unroll]] for (int m = 0; m < ROW_TILES; ++m) {                                                                 \
-      if (d < HELD) a[m] = q[m * HELD + d];                                                                          \
-      else                                                                                                           \
-        coopMatLoad(a[m], pool,                                                                                      \
-                    Q_BASE + (subgroup_index * ROW_TILES + m) * TILE_M * Q_PITCH + (d - HELD) * TILE_N / PIECE,      \
-                    Q_PITCH, ROW_MAJOR);                                                                             \
-    }                                                                                                                \
     [[unroll]] for (int n = 0; n < KEY_TILES; ++n) {                                                                 \
       OPERAND_B b;                                                                                                   \
       coopMatLoad(b, pool, stage * K_STAGE + (at + n * TILE_N) * K_PITCH + d * TILE_N / PIECE, K_PITCH,              \
                   COLUMN_MAJOR);                                                                                     \
       [[unroll]] for (int m = 0; m < ROW_TILES; ++m)                                                                 \
-        SCORES[m * KEY_TILES + n] = coopMatMulAdd(a[m], b, SCORES[m * KEY_TILES + n]);                               \
+        SCORES[m * KEY_TILES + n] = coopMatMulAdd(q[m * DEPTH_TILES + d], b, SCORES[m * KEY_TILES + n]);             \
     }                                                                                                                \
   }                                                                                                                  \
-  void multiply_##NAME(int stage, int at) {                                                                          \
+  void clear_##NAME() {                                                                                              \
     [[unroll]] for (int i = 0; i < ROW_TILES * KEY_TILES; ++i) SCORES[i] = ACCUMULATOR(0.0);                         \
+  }                                                                                                                  \
+  void multiply_##NAME(int stage, int at) {                                                                          \
+    clear_##NAME();                                                                                                  \
     [[unroll]] for (int d = 0; d < DEPTH_TILES; ++d) multiply_##NAME##_step(stage, at, d);                           \
   }
 AULE_MULTIPLY_QK(qk, s)

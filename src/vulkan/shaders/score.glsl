@@ -107,8 +107,8 @@ float probability(float score, float maximum) {
 
 // Dropout's factors for the keys first_key .. first_key + 3, first_key a multiple of 4.
 vec4 dropout_factors(HeadScores h, int query, int first_key) {
-  PhiloxWords words = rule_philox(params.seed_low, params.seed_high, uint(first_key) >> 2, uint(query),
-                                  h.batch_head_low, h.batch_head_high);
+  PhiloxWords words = rule_philox(params.seed_low, params.seed_high, uint(params.first_key + first_key) >> 2,
+                                  uint(params.first_query + query), h.batch_head_low, h.batch_head_high);
   uint threshold = params.dropout_threshold;
   float kept = params.dropout_scale;
   return vec4(words.x >= threshold ? kept : 0.0, words.y >= threshold ? kept : 0.0, words.z >= threshold ? kept : 0.0,
