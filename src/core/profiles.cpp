@@ -21,6 +21,9 @@ std::vector<DeviceDescription> unavailable_backends() {
     std::vector<DeviceDescription> list;
     for (const auto& backend : default_dispatcher().backends())
       if (backend->device().name.empty()) list.push_back({backend->name(), "", backend->details()});
+#ifndef AULE_HAVE_HIP_BACKEND
+    list.push_back({"hip", "", "was not built into this library: no clang 19 with lld, or AULE_HIP=OFF"});
+#endif
 #ifndef AULE_HAVE_VULKAN_BACKEND
     list.push_back({"vulkan", "", "was not built into this library: no shader compiler, or AULE_VULKAN=OFF"});
 #endif

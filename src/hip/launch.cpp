@@ -90,7 +90,7 @@ AttentionParams make_params(const Part& part, const HipConfig& config) {
   params.batch_head_high = static_cast<std::uint32_t>(part.batch_head >> 32);
   params.batch_head_stride = static_cast<int>(part.batch_head_stride);
   params.splits = static_cast<int>(config.splits), params.split_keys = static_cast<int>(config.split_keys);
-  params.accumulate = part.later || part.args.accumulate_shared_gradients ? 1 : 0;
+  params.accumulate = part.later || part.args.accumulate_shared_gradients ? 2 : 0;  // dsinks; there is no dmask
   for (const Operand& operand : kOperands) {
     const View4& view = part.args.*operand.view;
     TensorLayout& layout = params.*operand.layout;

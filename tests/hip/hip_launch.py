@@ -299,7 +299,7 @@ def _run_backward_slice(
     args = _structure("hip/kernels/kernel_args.h", "BackwardArgs")()
     params = args.params
     args.features = fill_params(params, inputs, tensors, batch_offset)
-    params.accumulate = 1
+    params.accumulate = 2
     memory = Memory()
     for name in ("q", "k", "v", "out", "dout", "lse", "dlse", "mask", "alibi_slopes", "sinks"):
         setattr(args, name, memory.add(tensors.get(name)))

@@ -53,7 +53,7 @@ AULE_DEVICE void sinks_gradient(const BackwardArgs& args) {
   barrier();
   if (thread_index() != 0) return;
   const int target = p.dsinks.offset + head * p.dsinks.head;
-  float total = p.accumulate ? args.dsinks[target] : 0.0f;
+  float total = p.accumulate & 2 ? args.dsinks[target] : 0.0f;
   for (int wave = 0; wave < kWaves; ++wave) total += sums[wave];
   args.dsinks[target] = total;
 }
