@@ -16,7 +16,7 @@ struct Hooks {
   std::function<void(DeviceInfo&)> adjust;
   /// Copies get queues of their own, with timelines of their own, that are the compute queue.
   bool copy_queues = false;
-  /// Instead of kSmallestImport.
+  /// Instead of smallest_import().
   std::optional<std::int64_t> smallest_import;
 };
 

@@ -71,7 +71,7 @@ class HostCall {
   void set_imports(ImportMode mode) {
     imports_.mode = mode;
     imports_.alignment = session_.device().info().gpu.import_alignment;
-    imports_.smallest = hooks().smallest_import.value_or(kSmallestImport);
+    imports_.smallest = hooks().smallest_import.value_or(smallest_import(session_.device().info()));
   }
 
   CallNumbers numbers(const Chunk& chunk) const {

@@ -8,13 +8,17 @@ MemoryPath memory_path(const DeviceInfo& device, std::int64_t input_bytes) {
   const GpuTraits& gpu = device.gpu;
   const bool discrete = device.kind == DeviceKind::kDiscreteGpu;
   MemoryPath path;
-  // A BAR is written through the processor's write-combining buffers, in order and without waiting, by a thread that
-  // could pack the next part meanwhile: right for what is small, a copy engine's work for what is large.
+  // A BAR is written through the processor's write-combining buffers, in order and without waiting. What is large is
+  // better staged in chunks: the device computes one while the host packs the next.
   path.map_inputs = gpu.mapped_memory && (!discrete || input_bytes <= kLargestThroughBar);
   // Reading through a BAR, or any memory that is not cached, waits for every load: some ten MB/s.
   path.map_outputs = gpu.mapped_memory && !discrete && gpu.mapped_cached;
   if (gpu.host_import) path.imports = discrete ? ImportMode::kCopy : ImportMode::kBind;
   return path;
+}
+
+std::int64_t smallest_import(const DeviceInfo& device) {
+  return device.kind == DeviceKind::kDiscreteGpu ? kSmallestImportOfCard : kSmallestImport;
 }
 
 std::string describe_memory(const DeviceInfo& device) {
@@ -33,9 +37,9 @@ std::string describe_memory(const DeviceInfo& device) {
     case ImportMode::kNone:
       return text + "; host memory cannot be imported";
     case ImportMode::kBind:
-      return text + "; tensors from " + format_bytes(kSmallestImport) + " on used in place";
+      return text + "; tensors from " + format_bytes(smallest_import(device)) + " on used in place";
     case ImportMode::kCopy:
-      return text + "; tensors from " + format_bytes(kSmallestImport) + " on copied by the device";
+      return text + "; tensors from " + format_bytes(smallest_import(device)) + " on copied by the device";
   }
   return text;
 }

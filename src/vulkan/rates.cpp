@@ -21,39 +21,42 @@ constexpr double kShareOfPeak = 0.25;  ///< what a first-guess kernel gets of a 
 // fp32 operations of a compute unit in a second: 128 lanes of 2 GHz, twice for multiply and add.
 constexpr double kUnitFlops = 512e9;
 
-// Of the measurement: every call has this many heads of this size, so that one pipeline serves all.
-constexpr std::int64_t kHeads = 8, kDim = 64;
-// The third call's rows are doubled until it takes this long, so that its arithmetic shows; not beyond kMostRows, where
-// a call of the fastest card takes some milliseconds for its bytes alone.
+// Of the measurement: every call has this head size, so that one pipeline serves all.
+constexpr std::int64_t kDim = 64;
+// The third call's keys are doubled until it takes this long, so that its arithmetic shows.
 constexpr double kLongEnough = 3e-3;
-constexpr std::int64_t kFirstRows = 256, kMostRows = 4096;
+constexpr std::int64_t kFirstKeys = 32, kMostKeys = 16384;
 constexpr int kRepeats = 2;
 
-/// Contiguous float32 tensors of a call, and what it costs.
+/// Float32 tensors of a call, and what it costs. All heads may read the same inputs: arithmetic without bytes.
 struct Sample {
+  std::int64_t heads, rows, keys, input_heads;
   std::vector<float> q, k, v, out;
-  std::int64_t rows, keys;
 
-  Sample(std::int64_t rows_, std::int64_t keys_) : rows(rows_), keys(keys_) {
+  Sample(std::int64_t heads_, std::int64_t rows_, std::int64_t keys_, bool shared)
+      : heads(heads_), rows(rows_), keys(keys_), input_heads(shared ? 1 : heads_) {
     const auto of = [](std::int64_t count) {
-      std::vector<float> values(static_cast<std::size_t>(kHeads * count * kDim));
-      for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 37 % 101) * 0.02f - 1;
+      std::vector<float> values(static_cast<std::size_t>(count * kDim));
+      for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 101) * 0.02f - 1;
       return values;
     };
-    q = of(rows), k = of(keys), v = of(keys), out = of(rows);
+    q = of(input_heads * rows), k = of(input_heads * keys), v = of(input_heads * keys), out = of(heads * rows);
   }
-  double bytes() const { return 4.0 * static_cast<double>(kHeads * kDim * 2 * (rows + keys)); }
-  double flops() const { return 4.0 * static_cast<double>(kHeads * kDim) * static_cast<double>(rows * keys); }
+  double bytes() const { return 4.0 * static_cast<double>(kDim * (input_heads * (rows + 2 * keys) + heads * rows)); }
+  double flops() const { return 4.0 * static_cast<double>(heads * kDim) * static_cast<double>(rows * keys); }
 
-  double time(const RunAttention& run) {
-    const Tensor tq(q.data(), DType::kFloat32, {1, kHeads, rows, kDim}),
-        tk(k.data(), DType::kFloat32, {1, kHeads, keys, kDim}), tv(v.data(), DType::kFloat32, {1, kHeads, keys, kDim}),
-        to(out.data(), DType::kFloat32, {1, kHeads, rows, kDim});
+  double time(const RunAttention& run, const std::function<double()>& seconds) {
+    const auto input = [&](std::vector<float>& data, std::int64_t count) {
+      return Tensor(data.data(), DType::kFloat32, {1, heads, count, kDim},
+                    {input_heads * count * kDim, input_heads == 1 ? 0 : count * kDim, kDim, 1});
+    };
+    const Tensor tq = input(q, rows), tk = input(k, keys), tv = input(v, keys),
+                 to(out.data(), DType::kFloat32, {1, heads, rows, kDim});
     double best = INFINITY;
     for (int i = 0; i < kRepeats; ++i) {
-      const auto start = std::chrono::steady_clock::now();
+      const double start = seconds();
       run(tq, tk, tv, to);
-      best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+      best = std::min(best, seconds() - start);
     }
     return best;
   }
@@ -88,28 +91,34 @@ MachineRates assumed_rates(const DeviceInfo& device, int threads) {
   return rates;
 }
 
-Rates measure_rates(const RunAttention& run) {
-  Sample tiny(32, 32), wide(32, 2048);
-  tiny.time(run);  // makes the pipeline
-  const double call = tiny.time(run), wide_seconds = std::max(wide.time(run) - call, 1e-9);
-  std::int64_t rows = kFirstRows;
-  Sample square(rows, rows);
-  double square_seconds = std::max(square.time(run) - call, 1e-9);
-  while (square_seconds < kLongEnough && rows < kMostRows) {
-    rows *= 2;
-    square = Sample(rows, rows);
-    square_seconds = std::max(square.time(run) - call, 1e-9);
+double steady_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+Rates measure_rates(const RunAttention& run, const std::function<double()>& seconds) {
+  const auto time = [&](Sample& sample) { return sample.time(run, seconds); };
+  Sample tiny(8, 32, 32, false), wide(8, 32, 2048, false);
+  time(tiny);  // makes the pipeline
+  const double call = time(tiny), wide_seconds = std::max(time(wide) - call, 1e-9);
+  // Tasks enough for the largest card, of two blocks of rows a head.
+  const auto heavy_of = [](std::int64_t keys) { return Sample(64, 256, keys, true); };
+  std::int64_t keys = kFirstKeys;
+  Sample heavy = heavy_of(keys);
+  double heavy_seconds = std::max(time(heavy) - call, 1e-9);
+  while (heavy_seconds < kLongEnough && keys < kMostKeys) {
+    keys *= 2;
+    heavy = heavy_of(keys);
+    heavy_seconds = std::max(time(heavy) - call, 1e-9);
   }
-  // wide = bytes x + flops y, square = bytes x + flops y. On a noisy machine the solution may be anything: bytes are at
-  // least a quarter of the wide call and arithmetic a tenth of the square one.
-  const double determinant = wide.bytes() * square.flops() - square.bytes() * wide.flops();
-  const double by_byte = (wide_seconds * square.flops() - square_seconds * wide.flops()) / determinant;
-  const double by_flop = (square_seconds * wide.bytes() - wide_seconds * square.bytes()) / determinant;
+  // wide = bytes x + flops y, heavy = bytes x + flops y. On a noisy machine the solution may be anything: bytes are at
+  // least a quarter of the wide call and arithmetic a tenth of the heavy one.
+  const double determinant = wide.bytes() * heavy.flops() - heavy.bytes() * wide.flops();
+  const double by_byte = (wide_seconds * heavy.flops() - heavy_seconds * wide.flops()) / determinant;
+  const double by_flop = (heavy_seconds * wide.bytes() - wide_seconds * heavy.bytes()) / determinant;
   Rates rates;
   rates.call_seconds = call;
   rates.bytes_per_second = 1 / std::clamp(by_byte, 0.25 * wide_seconds / wide.bytes(), wide_seconds / wide.bytes());
-  rates.flops_per_second =
-      1 / std::clamp(by_flop, 0.1 * square_seconds / square.flops(), square_seconds / square.flops());
+  rates.flops_per_second = 1 / std::clamp(by_flop, 0.1 * heavy_seconds / heavy.flops(), heavy_seconds / heavy.flops());
   return rates;
 }
 

@@ -30,11 +30,13 @@ struct MachineRates {
 /// What to go by where nothing was measured: recorded, or usual for the kind of device. Pure.
 MachineRates assumed_rates(const DeviceInfo& device, int threads);
 
-/// Computes attention of contiguous float32 tensors (1, heads, rows, 64) and returns when the result is there.
+/// Computes attention of float32 tensors (1, heads, rows, 64) and returns when the result is there.
 using RunAttention = std::function<void(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out)>;
+/// Seconds of a clock that never goes back.
+double steady_seconds();
 /// Times three calls: a tiny one, one of many bytes, one of much arithmetic, which grows until it takes some
 /// milliseconds.
-Rates measure_rates(const RunAttention& run);
+Rates measure_rates(const RunAttention& run, const std::function<double()>& seconds = steady_seconds);
 
 /// The text that is kept on disk, and the rates in it; nothing if it is not such a text.
 std::string write_rates(const MachineRates& rates);

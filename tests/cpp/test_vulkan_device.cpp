@@ -10,12 +10,31 @@
 #include <thread>
 
 #include "aule/profiles.hpp"
+#include "vulkan/planner.hpp"
 #include "vulkan/profile.hpp"
 #include "vulkan_helpers.hpp"
 
 using namespace aule;
 using namespace aule::vulkan;
 using namespace aule::test;
+
+namespace {
+
+/// The modules of the example's backward pass on the device that the back end has.
+std::vector<std::string> adjusted_kernels(const Backend& backend) {
+  AttentionProblem p;
+  p.pass = aule::Pass::kBackward, p.features = kFeatureBackward | kFeatureGqa | kFeatureBand | kFeatureFloatMask;
+  p.batch = 3, p.heads_q = 4, p.heads_kv = 2, p.seq_q = 37, p.seq_k = 53, p.head_dim_qk = p.head_dim_v = 40;
+  p.mask_kind = MaskKind::kFloat, p.mask_dtype = DType::kFloat32;
+  const auto config = make_config(p, backend.device());
+  std::vector<std::string> modules;
+  if (!std::holds_alternative<VulkanConfig>(config)) return modules;
+  for (const KernelPass& pass : make_program(p, std::get<VulkanConfig>(config), true).passes)
+    if (modules.empty() || modules.back() != pass.key.module) modules.push_back(pass.key.module);
+  return modules;
+}
+
+}  // namespace
 
 TEST_CASE("vulkan device: its description is a profile; AULE_PRINT_PROFILE=1 prints it to be recorded") {
   if (!has_device()) return;
@@ -74,7 +93,11 @@ TEST_CASE("vulkan device: staged, mapped, in chunks and in many submissions, the
       hooks().copy_queues = queues;
       const Results results = run(*other.vulkan, example);
       check_equal(results, expected);
-      CHECK(same_bits(results, plain));
+      CHECK(results.out.bytes() == plain.out.bytes());
+      // A card that stores gradients of scores has no room for them in small bindings: dQ is then summed otherwise.
+      const bool other_kernels = adjusted_kernels(*other.vulkan) != adjusted_kernels(*whole.vulkan);
+      if (other_kernels) MESSAGE("gradients by other kernels: " << name);
+      if (!other_kernels) CHECK(same_bits(results, plain));
     }
   }
 }
