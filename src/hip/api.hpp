@@ -1,5 +1,5 @@
 // What is called of the HIP runtime, as a table of functions that loader.cpp fills at run time: nothing of ROCm is
-// needed to build or to start the library. Types, numbers and signatures are those of HIP 5 and later.
+// needed to build or to start the library. Types, numbers and signatures are those of HIP 6 and later.
 #pragma once
 
 #include <cstddef>

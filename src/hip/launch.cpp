@@ -168,7 +168,7 @@ void enqueue_forward(Device& device, const HipConfig& config, const Part& part, 
   if (config.splits > 1) {
     const AttentionProblem& p = part.problem;
     args.partial_out = reinterpret_cast<float*>(workspace.data());
-    args.partial_lse = args.partial_out + config.splits * p.batch * p.heads_q * p.seq_q * p.head_dim_v;
+    args.partial_statistics = args.partial_out + config.splits * p.batch * p.heads_q * p.seq_q * p.head_dim_v;
   }
   const bool plain = config.plain && args.wide == kWideAll;
   device.launch(config.file("forward"), plain ? "aule_forward" : "aule_forward_features", grids.forward,

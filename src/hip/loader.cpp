@@ -12,10 +12,11 @@
 namespace aule::hip {
 namespace {
 
-// The newest first; ROCm 5, 6 and 7 have the same functions under the same names.
-constexpr const char* kLibraries[] = {"libamdhip64.so.7", "libamdhip64.so.6", "libamdhip64.so.5", "libamdhip64.so",
+// The newest first; ROCm 6 and 7 have the same functions under the same names.
+constexpr const char* kLibraries[] = {"libamdhip64.so.7", "libamdhip64.so.6", "libamdhip64.so",
                                       "/opt/rocm/lib/libamdhip64.so"};
-constexpr int kOldest = 50000000;  ///< 5.0.0
+// What this compiler's code objects (version 5) and the numbers in api.hpp are sure to fit.
+constexpr int kOldest = 60000000;  ///< 6.0.0
 
 /// The path of a library of that name that this process has loaded, from wherever and under whatever version.
 std::string loaded_library() {
@@ -63,10 +64,12 @@ bool fill(Api& api, void* library, std::string& reason) {
   if (api.name == nullptr && missing == nullptr) missing = "hip" #name;
   AULE_HIP_FUNCTIONS(AULE_HIP_NEED)
 #undef AULE_HIP_NEED
-  if (api.GetErrorName == nullptr || api.GetErrorString == nullptr) missing = "hipGetErrorString";
-  if (api.GetDevicePropertiesR0600 == nullptr && api.GetDeviceProperties == nullptr) missing = "hipGetDeviceProperties";
+  if (missing == nullptr && (api.GetErrorName == nullptr || api.GetErrorString == nullptr))
+    missing = "hipGetErrorString";
+  if (missing == nullptr && api.GetDevicePropertiesR0600 == nullptr && api.GetDeviceProperties == nullptr)
+    missing = "hipGetDeviceProperties";
   if (missing == nullptr) return true;
-  reason = std::string("the HIP runtime of this machine has no ") + missing + "; 5.0 or newer is needed";
+  reason = std::string("the HIP runtime of this machine has no ") + missing + "; 6.0 or newer is needed";
   return false;
 }
 
@@ -82,7 +85,7 @@ struct Loaded {
       reason = std::string("hipRuntimeGetVersion failed with ") + api.GetErrorName(result);
     } else if (version < kOldest) {
       reason = "the HIP runtime of this machine is version " + std::to_string(version / 10000000) + "." +
-               std::to_string(version / 100000 % 100) + "; 5.0 or newer is needed";
+               std::to_string(version / 100000 % 100) + "; 6.0 or newer is needed";
     }
   }
 };

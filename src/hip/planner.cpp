@@ -167,7 +167,7 @@ Grids make_grids(const AttentionProblem& problem, const HipConfig& config) {
 std::int64_t workspace_bytes(const AttentionProblem& problem, const HipConfig& config) {
   const std::int64_t rows = problem.batch * problem.heads_q * problem.seq_q;
   if (problem.pass == Pass::kBackward) return rows * 4;
-  return config.splits > 1 ? config.splits * rows * (problem.head_dim_v + 1) * 4 : 0;
+  return config.splits > 1 ? config.splits * rows * (problem.head_dim_v + 2) * 4 : 0;
 }
 
 Plan make_plan(const AttentionProblem& problem, const HipConfig& config) {

@@ -251,9 +251,10 @@ def _run_slice(
         params.split_keys = round_up(round_up(params.seq_k, options.splits) // options.splits, block_k)
         partial_rows = options.splits * params.batch * params.heads_q * params.seq_q
         partial = [
-            amd_emulate.Buffer(np.full(n, np.nan, np.float32)) for n in (partial_rows * params.head_dim_v, partial_rows)
+            amd_emulate.Buffer(np.full(n, np.nan, np.float32))
+            for n in (partial_rows * params.head_dim_v, 2 * partial_rows)
         ]
-        args.partial_out, args.partial_lse = (buffer.address for buffer in partial)
+        args.partial_out, args.partial_statistics = (buffer.address for buffer in partial)
         buffers += partial
     result = code.run(kernel, (blocks * params.splits,), (threads,), [bytes(args)], buffers=buffers, **options.run)
     options.results.append(result)

@@ -48,6 +48,12 @@ def test_unit_without_matrices(dtype: str) -> None:
     check(f"everything-{dtype}", "gfx1100", Options(flags=("-DAULE_SCALAR_UNIT",)), backward=True)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_splits_of_rows_that_the_lowest_float_hides(target: str) -> None:
+    """Every key of a row at -3.4e38: the splits' weights are their numbers of keys."""
+    check("mask-lowest-float32", target, Options(splits=2))
+
+
 def test_same_bits_whatever_the_order_of_waves() -> None:
     inputs = prepared("window-4,4-50x50")[0]
     first = run_forward(inputs, "gfx1201")

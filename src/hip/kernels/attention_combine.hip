@@ -9,6 +9,11 @@ namespace {
 
 constexpr int kWaves = kReduceRows;
 
+/// Of a split's result for a row: the sum of its probabilities, in units of exp(base).
+AULE_DEVICE float weight_of(const ForwardArgs& args, long row, float base) {
+  return args.partial_statistics[2 * row + 1] * exp2((args.partial_statistics[2 * row] - base) * AULE_LOG2E);
+}
+
 AULE_DEVICE void combine(const ForwardArgs& args) {
   using T = AULE_ELEMENT;
   const kernels::AttentionParams& p = args.params;
@@ -17,12 +22,14 @@ AULE_DEVICE void combine(const ForwardArgs& args) {
   if (row >= rows) return;
   const int lane = thread_index() % kWave;
   float largest = -kInfinity;
-  for (int split = lane; split < p.splits; split += kWave) largest = max(largest, args.partial_lse[split * rows + row]);
+  for (int split = lane; split < p.splits; split += kWave) {
+    largest = max(largest, args.partial_statistics[2 * (split * rows + row)]);
+  }
   largest = wave_maximum(largest);
   const float base = is_minus_infinity(largest) ? 0.0f : largest;
   float sum = 0;
   for (int split = lane; split < p.splits; split += kWave) {
-    sum += exp2((args.partial_lse[split * rows + row] - base) * AULE_LOG2E);
+    sum += weight_of(args, split * rows + row, base);
   }
   sum = wave_sum(sum);
   const float inverse = sum == 0 ? 0.0f : 1.0f / sum;
@@ -34,7 +41,7 @@ AULE_DEVICE void combine(const ForwardArgs& args) {
   for (int column = lane; column < p.head_dim_v; column += kWave) {
     float value = 0;
     for (int split = 0; split < p.splits; ++split) {
-      const float weight = exp2((args.partial_lse[split * rows + row] - base) * AULE_LOG2E) * inverse;
+      const float weight = weight_of(args, split * rows + row, base) * inverse;
       value += weight * args.partial_out[(split * rows + row) * p.head_dim_v + column];
     }
     out[static_cast<long>(column) * p.out_.column] = static_cast<T>(value);

@@ -315,7 +315,11 @@ class Forward {
           ((static_cast<long>(task_.split) * p_.batch + task_.batch) * p_.heads_q + head) * p_.seq_q + query;
       store<float>(t, {args_.partial_out + row * p_.head_dim_v, 1, p_.head_dim_v, first_column, p_.head_dim_v % 4 == 0},
                    inverse, sum == 0);
-      if (writes_lse) args_.partial_lse[row] = lse;
+      // Not as one number: beside the lowest float, which hides keys in many masks, the sum would be lost.
+      if (writes_lse) {
+        args_.partial_statistics[2 * row] = sum == 0 ? -kInfinity : natural;
+        args_.partial_statistics[2 * row + 1] = sum;
+      }
       return;
     }
     T* out = static_cast<T*>(args_.out) + p_.out_.offset + static_cast<long>(task_.batch) * p_.out_.batch +

@@ -22,12 +22,12 @@ struct ForwardArgs {
   float* lse;        ///< may be null
   const void* mask;  ///< by mask_type
   const float *alibi_slopes, *sinks;
-  float *partial_out,
-      *partial_lse;  ///< with splits > 1: (splits, batch, heads_q, seq_q, head_dim_v), and no head_dim_v
-  int features;      ///< AULE_FEATURE_ bits
-  int mask_type;     ///< AULE_MASK_
-  int wide;          ///< kWide bits
-  int fold;          ///< query heads that are rows of one tile: 1, or group_size for few queries
+  // With splits > 1, (splits, batch, heads_q, seq_q) and head_dim_v columns, or the row's maximum and sum.
+  float *partial_out, *partial_statistics;
+  int features;   ///< AULE_FEATURE_ bits
+  int mask_type;  ///< AULE_MASK_
+  int wide;       ///< kWide bits
+  int fold;       ///< query heads that are rows of one tile: 1, or group_size for few queries
   kernels::AttentionParams params;
 };
 
