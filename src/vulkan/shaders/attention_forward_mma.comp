@@ -6,8 +6,8 @@
 // (MAP_KIND 1). Where the accumulator's map is also that of operand A, the probabilities become operand A of P V without
 // leaving their registers. MAP_KIND 0 needs no map: scores and probabilities go through shared memory; slower.
 //
-// Tasks: row blocks of BLOCK_Q queries, heads, batches; row block fastest, the last (under a causal band the longest)
-// first. Workgroup: BLOCK_Q / (TILE_M ROW_TILES) subgroups. Numbers in docs/performance-vulkan-matrix.md.
+// Tasks: row blocks of BLOCK_Q queries of all heads, in the order of head_and_block(), the last row block first.
+// Workgroup: BLOCK_Q / (TILE_M ROW_TILES) subgroups. Numbers in docs/performance-vulkan-matrix.md.
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_cooperative_matrix : require
@@ -60,35 +60,8 @@ void visit_double(const bool edge, Visits v, int count) {
   }
 }
 
-// The same with P V a block late, beside the next block's Q K^T: what the barrier holds together, all subgroups in the
-// same phase, then keeps the matrix unit busy in one of two phases. KEY_STEP = BLOCK_K, as in all that follow.
-void visit_late(const bool edge, Visits v, int count) {
-  barrier();
-  fetch_k(edge, VISITED(0));
-  fetch_mask(edge, VISITED(0));
-  keep_k(0);
-  barrier();
-  fetch_k(edge, LATER(1));
-  fetch_v(edge, VISITED(0));
-  multiply_qk(0, 0);
-  soften(edge, VISITED(0), LATER(1));
-  keep_k(1);
-  keep_v(0);
-  barrier();
-  for (int i = 1; i < count; ++i) {
-    fetch_k(edge, LATER(i + 1));
-    fetch_v(edge, VISITED(i));
-    multiply_qk_and_pv(i & 1, (i - 1) & 1);
-    soften(edge, VISITED(i), LATER(i + 1));
-    keep_k((i + 1) & 1);
-    keep_v(i & 1);
-    barrier();
-  }
-  multiply_pv((count - 1) & 1, 0);
-}
-
-// One stage, and either K or V of the next block waits in registers, never both: a quarter of the shared memory, half of
-// the registers, two barriers a block.
+// One stage, and either K or V of the next block waits in registers, never both: half of the shared memory, half of the
+// waiting registers, two barriers a block. KEY_STEP = BLOCK_K, as in all that follow.
 void visit_split(const bool edge, Visits v, int count) {
   fetch_k(edge, VISITED(0));
   barrier();
@@ -202,7 +175,6 @@ void visit_ahead_double(const bool edge, Visits v, int count) {
 void visit(const bool edge, Visits v, int count) {
   if (!edge && PIPELINE == PIPELINE_AHEAD_SINGLE) visit_ahead_single(edge, v, count);
   else if (!edge && PIPELINE == PIPELINE_AHEAD_DOUBLE) visit_ahead_double(edge, v, count);
-  else if (!edge && PIPELINE == PIPELINE_LATE) visit_late(edge, v, count);
   else if (STAGES == 2) visit_double(edge, v, count);
   else visit_split(edge, v, count);
 }

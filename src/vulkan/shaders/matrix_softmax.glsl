@@ -308,16 +308,6 @@ void multiply_pv(int stage, int at) {
   [[unroll]] for (int d = 0; d < VALUE_TILES; ++d) multiply_pv_column(stage, at, d);
 }
 
-// Scores of one block and, in turns with them, the output of the block before: neither waits for the other.
-const int LONGER_SIDE = DEPTH_TILES > VALUE_TILES ? DEPTH_TILES : VALUE_TILES;
-void multiply_qk_and_pv(int stage, int v_stage) {
-  clear_qk();
-  [[unroll]] for (int d = 0; d < LONGER_SIDE; ++d) {
-    if (d < DEPTH_TILES) multiply_qk_step(stage, 0, min(d, DEPTH_TILES - 1));
-    if (d < VALUE_TILES) multiply_pv_column(v_stage, 0, min(d, VALUE_TILES - 1));
-  }
-}
-
 // A row's end: the factor of its O; its lse is written by one lane.
 float end_row(float maximum, float sum, int query, bool writes_lse) {
   vec2 statistics = vec2(maximum, sum);
