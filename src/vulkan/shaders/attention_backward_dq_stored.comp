@@ -87,7 +87,10 @@ void multiply_chunk(int buffer_index, inout vec4 sums[SUMS4]) {
 void main() {
   seq_k = params.seq_k, k_stride = params.k.row;
   int blocks_q = (params.seq_q + BLOCK_Q - 1) / BLOCK_Q, blocks_k = (params.seq_k + BLOCK_K - 1) / BLOCK_K;
-  int task = int(push.first_task + gl_WorkGroupID.x), batch_head = task / blocks_q;
+  int place = int(gl_WorkGroupID.x), heads = int(gl_NumWorkGroups.x) / blocks_q;
+  // Under a causal band the blocks that see most keys come first, of all heads in turn: the last workgroups are short.
+  if (HAS_BAND) place = place % heads * blocks_q + place / heads;
+  int task = int(push.first_task) + place, batch_head = task / blocks_q;
   int block_q = blocks_q - 1 - task % blocks_q, first_query = block_q * BLOCK_Q;
   int batch = batch_head / params.heads_q, head = batch_head % params.heads_q;
   int panel_first = int(push.first_step), panel_end = min(int(push.last_step & 0x7fffffffu), blocks_k);

@@ -291,18 +291,27 @@ void output_of_block(int first_key) {
   }
 }
 
-// Which (columns, rows, head, batch) this workgroup does. Under a causal band the rows that see most come first, so
-// that the last workgroups are short.
+// Which (columns, rows, head, batch) this workgroup does. Under a causal band the rows that see most come first, those of
+// HEADS_TOGETHER heads in turn, so that a device's last workgroups are short and the keys of so many heads stay in its cache.
+const int HEADS_TOGETHER = 8;
+
 void locate() {
   int row_blocks = (params.seq_q + BLOCK_Q - 1) / BLOCK_Q;
   int column_blocks = max(1, (params.head_dim_v + HEAD_DIM_V - 1) / HEAD_DIM_V);
   int task = int(push.first_task + gl_WorkGroupID.x);
   first_column = task % column_blocks * HEAD_DIM_V;
   task /= column_blocks;
-  first_query = (HAS_BAND ? row_blocks - 1 - task % row_blocks : task % row_blocks) * BLOCK_Q;
-  task /= row_blocks;
-  head = task % params.heads_q;
-  batch = task / params.heads_q;
+  int row_block = task % row_blocks, batch_head = task / row_blocks;
+  if (HAS_BAND) {
+    int first_head = batch_head / HEADS_TOGETHER * HEADS_TOGETHER;
+    int heads = min(params.batch * params.heads_q - first_head, HEADS_TOGETHER);
+    int place = task - first_head * row_blocks;
+    row_block = row_blocks - 1 - place / heads;
+    batch_head = first_head + place % heads;
+  }
+  first_query = row_block * BLOCK_Q;
+  head = batch_head % params.heads_q;
+  batch = batch_head / params.heads_q;
   q_start = element_index(params.q, batch, head) / ROW_UNIT;
   k_start = element_index(params.k, batch, head / params.group_size) / ROW_UNIT;
   v_start = element_index(params.v, batch, head / params.group_size) / ROW_UNIT;
