@@ -1,6 +1,6 @@
 // Gradients of keys and values on matrix units. Task: a block of BLOCK_K keys of a (batch, K/V head), over all queries
 // of the group's heads that may see it: the group is summed here, in one order.
-//   tasks = batch * heads_kv * ceil(seq_k / BLOCK_K), key blocks fastest
+//   tasks = batch * heads_kv * ceil(seq_k / BLOCK_K), in the order of head_and_block()
 // Workgroup: BLOCK_K / (TILE_M ROW_TILES) subgroups. BLOCK_Q queries a step, no more than invocations.
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -59,10 +59,11 @@ void write_tile(const int m) {
 }
 
 void main() {
-  int blocks = (params.seq_k + BLOCK_K - 1) / BLOCK_K, task = int(push.first_task + gl_WorkGroupID.x);
-  batch_index = task / blocks / params.heads_kv;
-  head_kv = task / blocks % params.heads_kv;
-  first_own = task % blocks * BLOCK_K;
+  ivec2 place = head_and_block(int(push.first_task + gl_WorkGroupID.x), params.batch * params.heads_kv,
+                               (params.seq_k + BLOCK_K - 1) / BLOCK_K);
+  batch_index = place.x / params.heads_kv;
+  head_kv = place.x % params.heads_kv;
+  first_own = place.y * BLOCK_K;
   subgroup_index = int(gl_SubgroupID);
   lane = int(gl_SubgroupInvocationID);
   subgroup_own = first_own + subgroup_index * ROW_TILES * TILE_M;

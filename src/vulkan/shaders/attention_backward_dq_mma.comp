@@ -1,7 +1,7 @@
 // Gradient of queries on matrix units. Task: a block of BLOCK_Q queries of a (batch, query head), over all keys that
 // they may see.
-//   tasks = batch * heads_q * ceil(seq_q / BLOCK_Q), query blocks fastest, the last first: with causal they have most to
-//   do
+//   tasks = batch * heads_q * ceil(seq_q / BLOCK_Q), in the order of head_and_block(), the last block first: with causal
+//   they have most to do
 // Workgroup: BLOCK_Q / (TILE_M ROW_TILES) subgroups. BLOCK_K keys a step.
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -25,10 +25,11 @@ AULE_WRITES8(dq, AULE_BINDING_DQ)
 AULE_WRITE_SUMS(first, dq, params.seq_q, DEPTH_TILES, params.head_dim_qk, params.scale)
 
 void main() {
-  int blocks = (params.seq_q + BLOCK_Q - 1) / BLOCK_Q, task = int(push.first_task + gl_WorkGroupID.x);
-  batch_index = task / blocks / params.heads_q;
-  head_index = task / blocks % params.heads_q;
-  first_own = (blocks - 1 - task % blocks) * BLOCK_Q;
+  int blocks = (params.seq_q + BLOCK_Q - 1) / BLOCK_Q;
+  ivec2 place = head_and_block(int(push.first_task + gl_WorkGroupID.x), params.batch * params.heads_q, blocks);
+  batch_index = place.x / params.heads_q;
+  head_index = place.x % params.heads_q;
+  first_own = (blocks - 1 - place.y) * BLOCK_Q;
   subgroup_index = int(gl_SubgroupID);
   lane = int(gl_SubgroupInvocationID);
   subgroup_own = first_own + subgroup_index * ROW_TILES * TILE_M;

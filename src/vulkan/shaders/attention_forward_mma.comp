@@ -6,8 +6,8 @@
 // (MAP_KIND 1). Where the accumulator's map is also that of operand A, the probabilities become operand A of P V without
 // leaving their registers. MAP_KIND 0 needs no map: scores and probabilities go through shared memory; slower.
 //
-// Tasks: row blocks of BLOCK_Q queries, heads, batches; row block fastest, the last (under a causal band the longest)
-// first. Workgroup: BLOCK_Q / (TILE_M ROW_TILES) subgroups. Numbers in docs/performance-vulkan-matrix.md.
+// Tasks: row blocks of BLOCK_Q queries of all heads, in the order of head_and_block(), the last row block first.
+// Workgroup: BLOCK_Q / (TILE_M ROW_TILES) subgroups. Numbers in docs/performance-vulkan-matrix.md.
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_cooperative_matrix : require

@@ -1,6 +1,15 @@
 // Rows of the matrix kernels' tensors in memory, in pieces of 16 bytes: reading Q, K and V, writing the output.
 #define PIECE 8  // elements of 16 bits
 
+// Which head (of all batches) and which of its blocks a task is, given that the first blocks have most to do under a
+// band: the first blocks of a few heads, then their second ones and so on, so that the last tasks of all are short.
+ivec2 head_and_block(int task, int heads, int blocks) {
+  const int TOGETHER = 8;
+  if (!HAS_BAND) return ivec2(task / blocks, task % blocks);
+  int first = task / (TOGETHER * blocks) * TOGETHER, rest = task - first * blocks, count = min(TOGETHER, heads - first);
+  return ivec2(first + rest % count, rest / count);
+}
+
 // 8 elements of a row from `column` on, zeros from `columns` on.
 #define AULE_READS8(NAME, BINDING)                                                                             \
   layout(std430, set = 0, binding = BINDING) readonly buffer NAME##Elements { ELEMENT NAME##_elements[]; };    \

@@ -35,10 +35,10 @@ HeadScores head_rules;
 
 void begin_task(int task) {
   int row_blocks = (params.seq_q + BLOCK_Q - 1) / BLOCK_Q;
-  int heads = task / row_blocks;
-  first_query = (row_blocks - 1 - (task - heads * row_blocks)) * BLOCK_Q;
-  batch_index = heads / params.heads_q;
-  head_index = heads - batch_index * params.heads_q;
+  ivec2 place = head_and_block(task, params.batch * params.heads_q, row_blocks);
+  first_query = (row_blocks - 1 - place.y) * BLOCK_Q;  // the last have most to do under a causal band
+  batch_index = place.x / params.heads_q;
+  head_index = place.x - batch_index * params.heads_q;
   subgroup_index = int(gl_SubgroupID);
   lane = int(gl_SubgroupInvocationID);
   subgroup_query = first_query + subgroup_index * ROW_TILES * TILE_M;
