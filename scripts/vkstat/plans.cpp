@@ -53,13 +53,14 @@ AttentionProblem read_problem(char** words) {
 
 void print(const VulkanConfig& config, const Program& program) {
   std::cout << "{\"row\": \"" << config.row << "\", \"splits\": " << program.splits << ", \"split_keys\": " << program.split_keys
-            << ", \"workspace_bytes\": " << program.workspace_bytes << ", \"passes\": [";
+            << ", \"workspace_bytes\": " << program.workspace_bytes << ", \"workspace2_bytes\": " << program.workspace2_bytes << ", \"passes\": [";
   const char* separator = "";
   for (const KernelPass& pass : program.passes) {
     std::cout << separator << "{\"module\": \"" << pass.key.module << "\", \"constants\": [";
     for (std::size_t i = 0; i < pass.key.constants.size(); ++i)
       std::cout << (i == 0 ? "" : ", ") << pass.key.constants[i];
-    std::cout << "], \"tasks\": " << pass.tasks << "}";
+    std::cout << "], \"tasks\": " << pass.tasks << ", \"steps\": [" << pass.first_step
+              << ", " << pass.last_step << "], \"parts\": " << pass.parts << ", \"first_task\": " << pass.first_task << "}";
     separator = ", ";
   }
   std::cout << "]}\n";

@@ -31,6 +31,7 @@ struct BackwardRow {
   }
 };
 
+constexpr const char* kSmall = "not measured: fits 16 KiB of shared memory";
 constexpr const char* kMesa = "scripts/radeon-report, Mesa 26.2.6, 2026-11-24: no spills, least VALU and LDS cycles";
 constexpr const char* kH100 = "H100, 2026-11-24, fp32, S = 4096; benchmarks/results/h100/backward-registers.txt";
 
@@ -50,11 +51,10 @@ constexpr BackwardRow kRows[] = {
     {"nvidia", 64, Side::kKeys, 128, 64, 8, 4, 16, 8, 4, 32, 64, 0, 1, 0, kH100},
     {"nvidia", 1 << 20, Side::kQueries, 128, 64, 8, 4, 16, 8, 8, 16, 128, 0, 1, 0, kH100},
     {"nvidia", 1 << 20, Side::kKeys, 128, 64, 8, 4, 16, 8, 8, 16, 128, 0, 1, 0, kH100},
-    {"", 32, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, 1, "not measured: fits 16 KiB of shared memory"},
-    {"", 32, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, 1, "not measured: fits 16 KiB of shared memory"},
-    {"", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, 1,
-     "not measured: fits 16 KiB of shared memory"},
-    {"", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, 1, "not measured: fits 16 KiB of shared memory"},
+    {"", 32, Side::kQueries, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, 1, kSmall},
+    {"", 32, Side::kKeys, 32, 32, 4, 4, 16, 4, 4, 16, 32, 0, 2, 1, kSmall},
+    {"", 1 << 20, Side::kQueries, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, 1, kSmall},
+    {"", 1 << 20, Side::kKeys, 32, 32, 4, 4, 16, 4, 8, 16, 64, 0, 2, 1, kSmall},
 };
 static_assert(std::ranges::all_of(kRows, &BackwardRow::is_consistent),
               "threads of a row's scores and of its sums differ, or chunks do not fill a block");

@@ -25,7 +25,7 @@ constexpr const char* kNotMeasured = "not measured: what registers have room for
 // The first row that fits. RX 7000 and 9000 by static analysis: figures in docs/performance-vulkan-matrix.md.
 constexpr ColumnRow kRows[] = {
     // family, lanes, max dim, {subgroups, query tiles, block k, key step, holds q}
-    {"rdna3", 32, 64, {8, 2, 64, 64, true}, kMesa},
+    {"rdna3", 32, 64, {8, 2, 64, 32, true}, kMesa},
     {"rdna3", 32, 96, {8, 1, 64, 64, true}, kMesa},
     {"rdna3", 32, 128, {8, 1, 32, 32, true}, kMesa},
     {"rdna3", 32, 192, {4, 1, 32, 32, false}, kMesa},

@@ -33,8 +33,13 @@ TARGETS = {"navi31": "gfx1100", "gfx1201": "gfx1201"}
 UPPER_HALF = 0x10
 DRIVERS_UPPER_HALF = 0xB0018000
 #: Bindings of the tensors: src/kernels/attention_params.h
-BINDINGS = {"q": 1, "k": 2, "v": 3, "out": 4, "lse": 5, "mask": 6, "alibi_slopes": 7, "sinks": 8, "workspace": 16}
+BINDINGS = {
+    "q": 1, "k": 2, "v": 3, "out": 4, "lse": 5, "mask": 6, "alibi_slopes": 7, "sinks": 8, "dout": 9, "dlse": 10,
+    "dq": 11, "dk": 12, "dv": 13, "dsinks": 15, "workspace": 16, "workspace2": 18,
+}  # fmt: skip
 PARAMS = 17
+#: Kernels that read all of their push constants: first_task, first_step, last_step.
+WITH_STEPS = ("attention_backward_dkv", "attention_backward_dq")
 #: Last word of a buffer's descriptor: raw access, checked against its size in bytes.
 FORMATS = {"gfx1100": 0x31014000, "gfx1201": 0x31004000}
 
@@ -179,7 +184,7 @@ arena = lru_cache(Arena)
 class Launch:
     """The memory of one call: tensors, parameters, descriptors."""
 
-    def __init__(self, gpu: str, tensors: dict[str, Array | None], params: Any):
+    def __init__(self, gpu: str, tensors: dict[str, Array | None], params: Any, written: tuple[str, ...]):
         self.gpu, self.params = gpu, params
         arena().clear()
         self.ranges: dict[int, Region] = {}
@@ -188,7 +193,7 @@ class Launch:
         for name, array in tensors.items():
             if array is None:
                 continue
-            writable = name in ("out", "lse")
+            writable = name in written
             if id(array.base) not in bases:
                 padding = bytes(-array.base.nbytes % 16)  # masks of bytes are read as words
                 bases[id(array.base)] = arena().add(array.base.tobytes() + padding, writable)
@@ -215,17 +220,45 @@ class Launch:
             region = self.ranges[binding]
             words += [region.address & 0xFFFFFFFF, region.address >> 32, region.nbytes, FORMATS[TARGETS[self.gpu]]]
         descriptors = arena().add(struct.pack(f"<{len(words)}I", *words))
-        first_task = 0
-        return code.run(
-            constants[0], constants[1], kernel["tasks"], [descriptors.address & 0xFFFFFFFF, first_task],
-            arena().regions, **options,
-        )  # fmt: skip
+        registers = [descriptors.address & 0xFFFFFFFF, kernel["first_task"]]
+        if kernel["module"].rsplit("_", 1)[0] in WITH_STEPS:
+            assert kernel["parts"] == 1
+            registers += kernel["steps"]
+        return code.run(constants[0], constants[1], kernel["tasks"], registers, arena().regions, **options)
 
     def read_back(self) -> None:
         """Device memory into the arrays that the kernels write."""
         for array, region in self.outputs:
             data = ctypes.string_at(region.address, array.base.nbytes)
             array.base[...] = np.frombuffer(data, array.base.dtype).reshape(array.base.shape)
+
+
+def make_plan(
+    inputs: Inputs, gpu: str, kind: str, tensors: dict[str, Array | None], batch_offset: int
+) -> tuple[dict[str, Any], Any]:
+    """What the planner would run for a slice of a case, and the parameters."""
+    case = inputs.case
+    params = _structure("kernels/attention_params.h", "AttentionParams")()
+    features = fill_params(params, inputs, tensors, batch_offset) | 1 << 8 | (tensors.get("dlse") is not None) << 12
+    mask = "none" if not case.mask else "element" if case.mask == "same" else case.mask
+    mask = mask if mask in MASK_TYPES else "none"
+    rows = [tensors.get(name) for name in ("q", "k", "v", "out", "dout", "dq", "dk", "dv")]
+    wide = all(is_wide(array) for array in rows if array is not None)
+    sizes = [params.batch, params.heads_q, params.heads_kv, params.seq_q, params.seq_k, params.head_dim_qk]
+    words = [kind, case.dtype, *sizes, params.head_dim_v, features, mask, int(wide)]
+    plan = compiler().plan(gpu, " ".join(map(str, words)))
+    params.splits, params.split_keys = plan["splits"], plan["split_keys"]
+    return plan, params
+
+
+def run_plan(plan: dict[str, Any], launch: Launch, **options: Any) -> list[str]:
+    """All passes, one after another."""
+    launch.add(BINDINGS["workspace"], plan["workspace_bytes"])
+    launch.add(BINDINGS["workspace2"], plan["workspace2_bytes"])
+    for kernel in plan["passes"]:
+        launch.run(kernel, **options)
+    launch.read_back()
+    return [kernel["module"] for kernel in plan["passes"]]
 
 
 def run_forward(inputs: Inputs, gpu: str, scalar: bool = False, **options: Any) -> tuple[dict[str, Array], list[str]]:
@@ -236,19 +269,26 @@ def run_forward(inputs: Inputs, gpu: str, scalar: bool = False, **options: Any) 
     outputs = {"out": out, "lse": lse}
     modules: list[str] = []
     for tensors, batch_offset in slices(inputs, outputs):
-        params = _structure("kernels/attention_params.h", "AttentionParams")()
-        features = fill_params(params, inputs, tensors, batch_offset) | 256
-        mask = "none" if not case.mask else "element" if case.mask == "same" else case.mask
-        mask = mask if mask in MASK_TYPES else "none"
-        wide = all(array is not None and is_wide(array) for array in (tensors[name] for name in ("q", "k", "v", "out")))
-        sizes = [params.batch, params.heads_q, params.heads_kv, params.seq_q, params.seq_k, params.head_dim_qk]
-        words = ["scalar" if scalar else "forward", case.dtype, *sizes, params.head_dim_v, features, mask, int(wide)]
-        plan = compiler().plan(gpu, " ".join(map(str, words)))
-        params.splits, params.split_keys = plan["splits"], plan["split_keys"]
-        launch = Launch(gpu, tensors, params)
-        launch.add(BINDINGS["workspace"], plan["workspace_bytes"])
-        for kernel in plan["passes"]:
-            launch.run(kernel, **options)
-            modules.append(kernel["module"])
-        launch.read_back()
+        plan, params = make_plan(inputs, gpu, "scalar" if scalar else "forward", tensors, batch_offset)
+        modules += run_plan(plan, Launch(gpu, tensors, params, ("out", "lse")), **options)
     return outputs, modules
+
+
+def run_backward(
+    inputs: Inputs, forward: dict[str, Array], gpu: str, **options: Any
+) -> tuple[dict[str, Array], list[str]]:
+    """Gradients of q, k and v by name, in their layouts, and the modules."""
+    case = inputs.case
+    gradients = {
+        name: place((*case.batch, *getattr(inputs, name).shape[-3:]), case.dtype, replace(layout, expand=()))
+        for name, layout in zip(("q", "k", "v"), case.layouts(), strict=True)
+    }
+    extra = {f"d{name}": array for name, array in gradients.items()}
+    extra["dout"] = place(inputs.dout.shape, case.dtype, LAYOUTS["contiguous"], inputs.dout)
+    if inputs.dlse is not None:
+        extra["dlse"] = place(inputs.dlse.shape, "float32", LAYOUTS["contiguous"], inputs.dlse)
+    modules: list[str] = []
+    for tensors, batch_offset in slices(inputs, forward | extra):
+        plan, params = make_plan(inputs, gpu, "backward", tensors, batch_offset)
+        modules += run_plan(plan, Launch(gpu, tensors, params, ("dq", "dk", "dv")), **options)
+    return gradients, modules

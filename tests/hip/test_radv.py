@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("tinygrad", reason="the emulator needs requirements/hip.txt")
 
 from hip_cases import CASES, prepared, work
-from radv import ROOT, run_forward
+from radv import ROOT, run_backward, run_forward
 
 from aule._verify import judge
 
@@ -65,3 +65,16 @@ def test_matrix_units(name: str, gpu: str) -> None:
 @pytest.mark.parametrize("name", ["everything-float16", "everything-float32"])
 def test_without_matrix_units(name: str, gpu: str) -> None:
     assert not any("mma" in module for module in check(name, gpu, scalar=True))
+
+
+@pytest.mark.parametrize("gpu", GPUS)
+@pytest.mark.parametrize("name", ["everything-float16", "everything-float32"])
+def test_gradients(name: str, gpu: str) -> None:
+    inputs, truth, plain, rounding = prepared(name)
+    outputs, _ = run_forward(inputs, gpu)
+    gradients, modules = run_backward(inputs, outputs, gpu)
+    values = {result: array.values() for result, array in gradients.items()}
+    wrong = [found.where for found in judge(inputs.case, values, truth, plain, rounding) if not found.ok]
+    assert not wrong, f"{gpu}, {modules}: {inputs.case}\n  " + "\n  ".join(wrong)
+    for result, array in gradients.items():
+        assert array.gaps_are_untouched(), f"{gpu} wrote between the elements of {result}: {inputs.case}"
