@@ -48,15 +48,15 @@ struct GpuTraits {
   std::int64_t binding_alignment = 256;
   std::int64_t memory_bytes = 0;  ///< of the device's own heap
   bool storage_16bit = false, arithmetic_fp16 = false, bf16 = false, bf16_matrix = false;
-  bool dot_product = false;    ///< pairs of fp16 products added to fp32 by one instruction
-  bool device_scope = false;   ///< the Vulkan memory model with device scope
-  bool mapped_memory = false;  ///< the device's own memory can be mapped: integrated, software, resizable BAR
-  bool mapped_cached = false;  ///< the host reads what is mapped through its caches
-  bool host_import = false;    ///< host memory can be bound to buffers (VK_EXT_external_memory_host)
+  bool dot_product = false;              ///< pairs of fp16 products added to fp32 by one instruction
+  bool device_scope = false;             ///< the Vulkan memory model with device scope
+  bool mapped_memory = false;            ///< the device's own memory can be mapped: integrated, software, resizable BAR
+  bool mapped_cached = false;            ///< the host reads what is mapped through its caches
+  bool host_import = false;              ///< host memory can be bound to buffers (VK_EXT_external_memory_host)
   std::int64_t import_alignment = 4096;  ///< of such memory: minImportedHostPointerAlignment
   int copy_queues = 0;                   ///< queues of a family that only copies
-  bool portability = false;    ///< VK_KHR_portability_subset
-  double tflops = 0;           ///< fp32 rate that work is cut by until it was measured, a low estimate
+  bool portability = false;              ///< VK_KHR_portability_subset
+  double tflops = 0;                     ///< fp32 rate that work is cut by until it was measured, a low estimate
   /// As host tensors see the device, where that was recorded: GB/s with packing, and fp32 TFLOPS; 0: it was not.
   double bus_gbps = 0, host_tflops = 0;
   std::vector<MatrixShape> matrix_shapes;
