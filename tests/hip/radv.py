@@ -6,11 +6,14 @@ memory, a descriptor set and a wave's first registers as RADV's drivers set them
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import importlib.util
 import re
+import shutil
 import struct
 import sys
+import tempfile
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.machinery import SourceFileLoader
@@ -58,12 +61,10 @@ def report() -> Any:
 
 @lru_cache
 def compiler() -> Any:
-    """The report's compiler, in a folder that stays."""
-    folder = report().VKSTAT / "modules"
+    """The report's compiler, in a folder of this process: pytest's workers compile the same modules at the same time."""
     report().run([ROOT / "scripts" / "setup-vkstat"])
-    folder.mkdir(exist_ok=True)
-    for old in folder.iterdir():  # of other sources
-        old.unlink()
+    folder = Path(tempfile.mkdtemp(prefix="modules-", dir=report().VKSTAT))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return report().Compiler(folder)
 
 
