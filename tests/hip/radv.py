@@ -61,7 +61,7 @@ def report() -> Any:
 
 @lru_cache
 def compiler() -> Any:
-    """The report's compiler, in a folder of this process: pytest's workers compile the same modules at the same time."""
+    """The report's compiler, in a folder of this process: pytest's workers compile the same modules at once."""
     report().run([ROOT / "scripts" / "setup-vkstat"])
     folder = Path(tempfile.mkdtemp(prefix="modules-", dir=report().VKSTAT))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
