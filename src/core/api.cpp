@@ -6,6 +6,7 @@
 
 #include "core/cores.hpp"
 #include "core/dispatch.hpp"
+#include "core/environment.hpp"
 #include "core/explain.hpp"
 #include "core/format.hpp"
 #include "core/translate.hpp"
@@ -35,9 +36,7 @@ void fill_zero(const Tensor& tensor, std::int64_t offset = 0, int dim = 0) {
 /// AULE_NUM_THREADS, or the cores that this process may use; decided once.
 int default_num_threads() {
   static const int count = [] {
-    // Read once. A program that changes its environment while other threads run is wrong whoever reads it.
-    const char* text = std::getenv("AULE_NUM_THREADS");  // NOLINT(concurrency-mt-unsafe)
-    const long wanted = text == nullptr ? 0 : std::strtol(text, nullptr, 10);
+    const long wanted = std::strtol(environment("AULE_NUM_THREADS").c_str(), nullptr, 10);
     if (wanted > 0) return static_cast<int>(std::min<long>(wanted, kMaxThreads));
     return std::min(usable_cores(), kMaxThreads);
   }();

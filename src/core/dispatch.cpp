@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <mutex>
 #include <shared_mutex>
 #include <unordered_map>
@@ -10,6 +9,8 @@
 #ifndef _WIN32
 #include <pthread.h>
 #endif
+
+#include "core/environment.hpp"
 
 namespace aule {
 namespace {
@@ -126,15 +127,6 @@ std::size_t Dispatcher::cached_plans() const {
   return cache_->choices.size();
 }
 
-namespace {
-
-std::string backend_of_environment() {
-  const char* text = std::getenv("AULE_BACKEND");  // NOLINT(concurrency-mt-unsafe): nothing here sets variables
-  return text == nullptr ? "" : text;
-}
-
-}  // namespace
-
 Dispatcher& default_dispatcher() {
   // Never destroyed: other threads may still be computing while the process exits.
   static Dispatcher& dispatcher = *new Dispatcher(
@@ -150,7 +142,7 @@ Dispatcher& default_dispatcher() {
 #endif
           make_reference_backend(),
       },
-      backend_of_environment());
+      environment("AULE_BACKEND"));
   return dispatcher;
 }
 

@@ -2,13 +2,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <string>
 #include <thread>
 
 #include "core/dispatch.hpp"
+#include "core/environment.hpp"
 #include "cpu/amx.hpp"
 #include "cpu/config.hpp"
 #include "cpu/cpu_backend.hpp"
@@ -35,10 +34,7 @@ std::string cpu_name() {
 }
 
 /// AULE_AMX=0 turns the tiles off: for comparing, and a way out if they misbehave.
-bool amx_wanted() {
-  const char* text = std::getenv("AULE_AMX");  // NOLINT(concurrency-mt-unsafe): read once, before any call runs
-  return (text == nullptr || std::strcmp(text, "0") != 0) && amx::available();
-}
+bool amx_wanted() { return environment("AULE_AMX") != "0" && amx::available(); }
 
 DeviceInfo detect_device(const SimdTraits& simd) {
   DeviceInfo device;

@@ -1,14 +1,15 @@
 // The "hip" back end: AMD GPUs through the HIP runtime, where that is on the machine.
 #include <unistd.h>
 
-#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
 #include "core/dispatch.hpp"
+#include "core/environment.hpp"
 #include "core/format.hpp"
+#include "core/recorded_backend.hpp"
 #include "hip/context.hpp"
 #include "hip/host_call.hpp"
 #include "hip/launch.hpp"
@@ -19,11 +20,6 @@ namespace {
 
 constexpr const char* kForked =
     "cannot be used in a child of fork() whose parent has used it: start the process with spawn";
-
-std::string wanted_device() {
-  const char* text = std::getenv("AULE_DEVICE");  // NOLINT(concurrency-mt-unsafe): nothing here sets variables
-  return text == nullptr ? "" : text;
-}
 
 std::string describe(const DeviceInfo& info) {
   return info.architecture + ", " + std::to_string(info.parallelism) + " compute units, " +
@@ -37,21 +33,11 @@ PlanResult plan_on(const DeviceInfo& info, const AttentionProblem& problem) {
 }
 
 /// A recorded device.
-class ProfileBackend final : public Backend {
+class ProfileBackend final : public RecordedBackend {
  public:
-  explicit ProfileBackend(DeviceInfo info) : info_(std::move(info)) { info_.backend = "hip"; }
-  std::string name() const override { return "hip"; }
-  const DeviceInfo& device() const override { return info_; }
+  explicit ProfileBackend(DeviceInfo info) : RecordedBackend(std::move(info)) { info_.backend = "hip"; }
   std::string details() const override { return "recorded: " + describe(info_); }
   PlanResult plan(const AttentionProblem& problem) const override { return plan_on(info_, problem); }
-  void run_forward(const Plan&, const AttentionProblem&, const AttentionArgs&) override { refuse(); }
-  void run_backward(const Plan&, const AttentionProblem&, const AttentionArgs&) override { refuse(); }
-
- private:
-  [[noreturn]] void refuse() const {
-    throw Error(ErrorCode::kUnsupported, info_.name + " is a recorded device: nothing can run on it");
-  }
-  DeviceInfo info_;
 };
 
 /// A device in use, with the lanes of calls on host tensors.
@@ -151,7 +137,7 @@ class HipBackend final : public Backend {
     try {
       devices_ = list_devices(*api_);
       used_.resize(devices_.size());
-      chosen_ = choose_device(devices_, wanted_device());
+      chosen_ = choose_device(devices_, environment("AULE_DEVICE"));
     } catch (const Error& error) {
       reason_ = error.what();
     }

@@ -3,11 +3,11 @@
 #include <dlfcn.h>
 #include <link.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <string>
 
 #include "aule/aule.hpp"
+#include "core/environment.hpp"
 
 namespace aule::hip {
 namespace {
@@ -34,9 +34,8 @@ std::string loaded_library() {
 }
 
 void* open_library(std::string& reason) {
-  const char* wanted = std::getenv("AULE_HIP_LIBRARY");  // NOLINT(concurrency-mt-unsafe): nothing here sets variables
-  if (wanted != nullptr && *wanted != '\0') {
-    void* library = dlopen(wanted, RTLD_NOW | RTLD_LOCAL);
+  if (const std::string wanted = environment("AULE_HIP_LIBRARY"); !wanted.empty()) {
+    void* library = dlopen(wanted.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) reason = "AULE_HIP_LIBRARY cannot be opened: " + std::string(dlerror());  // NOLINT
     return library;
   }

@@ -4,13 +4,14 @@
 
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <string>
 #include <string_view>
 #include <system_error>
+
+#include "core/environment.hpp"
 
 namespace aule::vulkan {
 namespace {
@@ -28,11 +29,6 @@ std::uint64_t checksum(std::string_view data) {
   std::uint64_t hash = 0xCBF29CE484222325u;
   for (const char byte : data) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001B3u;
   return hash;
-}
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nothing here sets variables
-  return value == nullptr ? "" : value;
 }
 
 /// $AULE_CACHE_DIR, or the user's cache folder; empty where there is none.

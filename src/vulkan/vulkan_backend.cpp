@@ -1,11 +1,12 @@
 // The "vulkan" back end: any GPU with a Vulkan 1.2 driver.
-#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <string>
 
 #include "core/dispatch.hpp"
+#include "core/environment.hpp"
 #include "core/format.hpp"
+#include "core/recorded_backend.hpp"
 #include "vulkan/context.hpp"
 #include "vulkan/host_cost.hpp"
 #include "vulkan/memory_path.hpp"
@@ -21,11 +22,6 @@
 namespace aule {
 namespace vulkan {
 namespace {
-
-std::string wanted_device() {
-  const char* text = std::getenv("AULE_DEVICE");  // NOLINT(concurrency-mt-unsafe): nothing here sets variables
-  return text == nullptr ? "" : text;
-}
 
 /// A child of fork() has none of its parent's threads, so none of its parent's driver: it makes everything anew.
 std::int64_t process_id() {
@@ -97,24 +93,14 @@ std::string memory_note(const DeviceInfo& info, const std::string& more) {
 }
 
 /// A recorded device.
-class ProfileBackend final : public Backend {
+class ProfileBackend final : public RecordedBackend {
  public:
-  explicit ProfileBackend(DeviceInfo info) : info_(std::move(info)) {}
-  std::string name() const override { return "vulkan"; }
-  const DeviceInfo& device() const override { return info_; }
+  using RecordedBackend::RecordedBackend;
   std::string details() const override { return "recorded: " + describe(info_); }
   PlanResult plan(const AttentionProblem& problem) const override { return plan_on(info_, problem); }
   std::string notes(const AttentionProblem& problem) const override {
     return memory_note(info_, "") + cost_notes(problem, assumed_rates(info_, num_threads()));
   }
-  void run_forward(const Plan&, const AttentionProblem&, const AttentionArgs&) override { refuse(); }
-  void run_backward(const Plan&, const AttentionProblem&, const AttentionArgs&) override { refuse(); }
-
- private:
-  [[noreturn]] void refuse() const {
-    throw Error(ErrorCode::kUnsupported, info_.name + " is a recorded device: nothing can run on it");
-  }
-  DeviceInfo info_;
 };
 
 class VulkanBackend final : public Backend {
@@ -174,7 +160,8 @@ class VulkanBackend final : public Backend {
     if (!wanted && !reason_.empty()) return nullptr;
     const std::shared_ptr<Instance> instance = Instance::create();
     const std::vector<PhysicalDevice> devices = instance->physical_devices();
-    const PhysicalDevice& chosen = devices[choose_device(devices, device.empty() ? wanted_device() : device)];
+    const PhysicalDevice& chosen =
+        devices[choose_device(devices, device.empty() ? environment("AULE_DEVICE") : device)];
     return make_context_device(Device::create(instance, chosen));
   }
 
@@ -214,7 +201,7 @@ class VulkanBackend final : public Backend {
   void make_session() const {
     const std::shared_ptr<Instance> instance = Instance::create();
     const std::vector<PhysicalDevice> devices = instance->physical_devices();
-    const PhysicalDevice& chosen = devices[choose_device(devices, wanted_device())];
+    const PhysicalDevice& chosen = devices[choose_device(devices, environment("AULE_DEVICE"))];
     session_ = std::make_shared<Session>(Device::create(instance, chosen));
     process_ = process_id();
     info_ = session_->device().info();
